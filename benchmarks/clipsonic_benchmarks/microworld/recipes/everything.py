@@ -1,0 +1,279 @@
+"""Train everything the micro-world ships, in order, each stage resumable and skipped when its result is there.
+
+Order: corpora, CLIP, evaluation encoders, prepared data, priors, the gate, generators, held-out scores, export. A stage
+that is done has written `work/done/STAGE.json`: its seconds and scores, which become the record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from clipsonic.clip import FrozenClip
+from clipsonic.data import Preparation, PreparedData, prepare, read_captions
+from clipsonic.pipeline import CLIPSonicPipeline, load_model
+from clipsonic.preset import Preset, load_preset
+from clipsonic.prior import sample_image_embedding
+from diffusers import PriorTransformer
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clipsonic_benchmarks.microworld.captions import vocabulary
+from clipsonic_benchmarks.microworld.corpus import FRAMES_PER_SECOND
+from clipsonic_benchmarks.microworld.factors import LEVELS
+from clipsonic_benchmarks.microworld.recipes import evaluators, export, generators, held_out
+from clipsonic_benchmarks.microworld.recipes.clip import train_clip
+from clipsonic_benchmarks.microworld.recipes.evaluators import CONTEXT
+from clipsonic_benchmarks.microworld.recipes.gate import readable_factors
+from clipsonic_benchmarks.microworld.recipes.material import Captioned, Heard, captioned, heard
+from clipsonic_benchmarks.microworld.recipes.priors import train_prior
+from clipsonic_benchmarks.microworld.recipes.recipe import Recipe
+from clipsonic_benchmarks.microworld.recipes.tokenizer import learn_merges, write_merges
+
+Vectors = NDArray[np.float32]
+_HELD_OUT = 2000
+"""The last pairs of the captioned split are never trained on."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A working folder, a recipe and the seed of the encoders' training. Everything below is made once and kept."""
+
+    work: Path
+    recipe: Recipe
+    preset: Preset
+    seed: int
+    workers: int
+    say: Callable[[str], None]
+
+    # Material
+
+    @cached_property
+    def pairs(self) -> Captioned:
+        return captioned(self.work, self.recipe.corpora.seed, self.recipe.corpora.captioned, self.workers)
+
+    @property
+    def held_out_pairs(self) -> int:
+        return min(_HELD_OUT, self.recipe.corpora.captioned // 5)
+
+    def sounds(self, split: str) -> Heard:
+        n = getattr(self.recipe.corpora, split)
+        return heard(self.work, split, self.recipe.corpora.seed, n, self.workers)
+
+    @cached_property
+    def clip(self) -> FrozenClip:
+        return FrozenClip(str(self.work / "clip"))
+
+    @cached_property
+    def pair_vectors(self) -> tuple[Vectors, Vectors]:
+        """CLIP image and text vectors of the captioned split."""
+        pairs = self.pairs
+        images = [self.clip.encode_image(pairs.frames[k : k + 500]) for k in range(0, len(pairs.frames), 500)]
+        return np.concatenate(images), self.clip.encode_text(pairs.captions)
+
+    def tokens(self, captions: list[str]) -> Tensor:
+        merges = self.work / "merges.txt.gz"
+        if not merges.exists():
+            write_merges(merges, learn_merges(vocabulary()))
+        return torch.as_tensor(open_clip.SimpleTokenizer(str(merges), context_length=CONTEXT)(captions))
+
+    @cached_property
+    def vocabulary(self) -> int:
+        return int(self.tokens([""])[0, 1]) + 1  # the end-of-text token is the last of the vocabulary
+
+    def prepared(self, split: str) -> PreparedData:
+        folder = self.work / "prepared" / split
+        if not (folder / "prepared.json").exists():
+            self.sounds(split)
+            corpus = self.work / "corpora" / split
+            how = Preparation(self.preset.mel, str(self.work / "clip"), FRAMES_PER_SECOND)
+            prepare(corpus / "videos", folder, how, read_captions(corpus / "captions.csv"), self.workers)
+        return PreparedData(folder)
+
+    # Stages
+
+    def stage(self, name: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Run a stage unless it is done; keep what it reports."""
+        done = self.work / "done" / f"{name}.json"
+        if not done.exists():
+            self.say(f"{name}: started")
+            started = time.monotonic()
+            report = {"schema": 1, **run(), "wall_seconds": round(time.monotonic() - started, 1)}
+            done.parent.mkdir(parents=True, exist_ok=True)
+            partial = done.with_name(f".{done.name}.part")
+            partial.write_text(json.dumps(report, indent=1) + "\n")
+            os.replace(partial, done)
+            self.say(f"{name}: {json.dumps(report)}")
+        loaded: dict[str, Any] = json.loads(done.read_text())
+        return loaded
+
+    def train_clip(self) -> dict[str, Any]:
+        cut = len(self.pairs.captions) - self.held_out_pairs
+        shown = Captioned(self.pairs.frames[:cut], self.pairs.captions[:cut], self.pairs.factors[:cut])
+        seconds = train_clip(shown, self.recipe, self.seed, self.work / "runs" / "clip", self.work / "clip")
+        image, text = (vectors[cut:] for vectors in self.pair_vectors)
+        return {"seconds": seconds, **held_out.contrastive_scores(image, text)}
+
+    def train_clap(self) -> dict[str, Any]:
+        data, check = self.sounds("evaluators"), self.sounds("validation")
+        model, seconds = evaluators.train_clap(
+            data, self.tokens(data.captions), self.vocabulary, self.recipe.clap, self.seed, self.work / "runs" / "clap"
+        )
+        export.save_half(model, self.work / "evaluators" / "clap", {"vocabulary": self.vocabulary, "context": CONTEXT, "dim": 64})
+        return {"seconds": seconds, **held_out.clap_scores(model, self.tokens(check.captions), check)}
+
+    def train_wav2clip(self) -> dict[str, Any]:
+        data, check = self.sounds("evaluators"), self.sounds("validation")
+        frames = self.prepared("evaluators").frame_vectors()
+        model, seconds = evaluators.train_wav2clip(data, frames, self.recipe.wav2clip, self.seed, self.work / "runs" / "wav2clip")
+        export.save_half(model, self.work / "evaluators" / "wav2clip", {"dim": self.recipe.dim})
+        return {"seconds": seconds, **held_out.wav2clip_scores(model, self.prepared("validation").frame_vectors(), check)}
+
+    def train_probe(self) -> dict[str, Any]:
+        data = self.sounds("evaluators")
+        model, seconds = evaluators.train_probe(data, self.recipe.probe, self.seed, self.work / "runs" / "probe")
+        levels = {name: [str(level) for level in levels] for name, levels in LEVELS.items()}
+        export.save_half(model, self.work / "evaluators" / "probe", {"levels": levels})
+        return {"seconds": seconds, **held_out.probe_scores(model, self.sounds("validation"))}
+
+    def train_prior(self, name: str) -> dict[str, Any]:
+        image, text = self._prior_pairs(name)
+        effort = self.recipe.prior_pd if name == "pd" else self.recipe.prior_sd
+        prior, seconds = train_prior(
+            torch.from_numpy(image), torch.from_numpy(text), effort, self.seed, self.work / "runs" / f"prior-{name}"
+        )
+        prior.save_pretrained(str(self.work / f"prior-{name}"))
+        return {"seconds": seconds, **self._prior_scores(prior)}
+
+    def _prior_pairs(self, name: str) -> tuple[Vectors, Vectors]:
+        if name == "pd":
+            image, text = self.pair_vectors
+            return image[: -self.held_out_pairs], text[: -self.held_out_pairs]
+        data = self.prepared("train")
+        return data.vectors("clip_middle"), data.vectors("clip_text")
+
+    def _prior_scores(self, prior: PriorTransformer) -> dict[str, float]:
+        image, text = (vectors[-self.held_out_pairs :] for vectors in self.pair_vectors)
+        ids = [str(k) for k in range(len(text))]
+        how = self.preset.sampling
+        drawn = sample_image_embedding(prior.eval(), torch.from_numpy(text), ids, 0, how.prior_guidance_scale, how.prior_steps)
+        guess = drawn.numpy()
+        return {
+            "cosine_to_image": float((guess * image).sum(1).mean()),
+            "text_cosine_to_image": float((text * image).sum(1).mean()),
+            "gap": float(np.linalg.norm(guess.mean(0) - image.mean(0))),
+        }
+
+    def gate(self) -> dict[str, Any]:
+        """Factors readable from each route's vectors, on held-out pairs."""
+        image, text = self.pair_vectors
+        cut = len(image) - self.held_out_pairs
+        shown = min(cut, 10_000)
+        shifted = text[cut:] - text[:cut].mean(0) + image[:cut].mean(0)
+        routes = {"image": image[cut:], "text": text[cut:], "text+shift": shifted / np.linalg.norm(shifted, axis=1, keepdims=True)}
+        how = self.preset.sampling
+        for name in ("pd", "sd"):
+            prior = PriorTransformer.from_pretrained(str(self.work / f"prior-{name}")).eval()
+            ids = [str(k) for k in range(len(image) - cut)]
+            drawn = sample_image_embedding(
+                prior, torch.from_numpy(text[cut:]), ids, 0, how.prior_guidance_scale, how.prior_steps
+            )
+            routes[f"text+prior-{name}"] = drawn.numpy()
+        factors = self.pairs.factors
+        return {"accuracy": readable_factors(image[:shown], factors[:shown], routes, factors[cut:])}
+
+    def train_generator(self, name: str, seed: int) -> dict[str, Any]:
+        data = self.prepared("train")
+        if name == "clip-tta":
+            shown = generators.caption_conditions(data, data.vectors("clip_text"), "micro")
+        elif name == "clap-tta":
+            shown = generators.caption_conditions(data, self.clap_text(self.sounds("train").captions), None)
+        else:
+            shown = generators.frame_conditions(data)
+        run = self.work / "generators" / name
+        generators.train_generator(
+            self.preset, shown, seed, run, lambda step, loss: self.say(f"{name}: step {step} loss {loss:.4f}")
+        )
+        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+        return {"seconds": last["seconds"], "steps": last["step"], "seed": seed}
+
+    def clap_text(self, captions: list[str]) -> Vectors:
+        model = evaluators.ContrastiveSoundText(self.vocabulary, CONTEXT)
+        from safetensors.torch import load_file
+
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(self.work / "evaluators" / "clap.safetensors").items()})
+        with torch.no_grad():
+            return np.asarray(model.eval().text(self.tokens(captions)).numpy())
+
+    def finished_model(self, name: str) -> CLIPSonicPipeline:
+        """A generator as it ships: CLIP by its shipped name, and priors and means where it has queries by text."""
+        model = load_model(self.work / "generators" / name / "model")
+        settings = {**model.what.as_dict(), "clip": None if name == "clap-tta" else "micro"}
+        if name in ("clip-tta", "clap-tta"):
+            return CLIPSonicPipeline(model.unet, model.scheduler, settings=settings)
+        pd, sd = (PriorTransformer.from_pretrained(str(self.work / f"prior-{kind}")) for kind in ("pd", "sd"))
+        image, text = self._prior_pairs("pd")
+        return generators.with_priors(CLIPSonicPipeline(model.unet, model.scheduler, settings=settings), pd, sd, image, text)
+
+
+def generator_names(recipe: Recipe) -> dict[str, int]:
+    """Every generator by name, with its seed."""
+    return {**{f"micro-{seed}": seed for seed in recipe.generator_seeds}, "clip-tta": 0, "clap-tta": 0}
+
+
+def encoder_stages(shop: Workshop) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Everything before the generators, in order."""
+    return {
+        "clip": shop.train_clip,
+        "clap": shop.train_clap,
+        "probe": shop.train_probe,
+        "wav2clip": shop.train_wav2clip,
+        "prior-pd": lambda: shop.train_prior("pd"),
+        "prior-sd": lambda: shop.train_prior("sd"),
+        "gate": shop.gate,
+    }
+
+
+def train_everything(shop: Workshop, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Run all stages, or those named in `only`; return their reports.
+
+    Raises:
+        ValueError: for a stage that does not exist.
+    """
+    stages = encoder_stages(shop)
+    for name, seed in generator_names(shop.recipe).items():
+        stages[name] = lambda name=name, seed=seed: shop.train_generator(name, seed)  # type: ignore[misc]
+    if unknown := set(only) - set(stages):
+        raise ValueError(f"no stage {', '.join(sorted(unknown))}; stages: {', '.join(stages)}")
+    return {name: shop.stage(name, run) for name, run in stages.items() if not only or name in only}
+
+
+def new_workshop(
+    work: Path, recipe: Recipe, *, seed: int = 0, workers: int = 1, say: Callable[[str], None], preset: Preset | None = None
+) -> Workshop:
+    """A workshop below `work`; a folder that belongs to another recipe is refused.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    chosen = preset or load_preset(recipe.preset)
+    wanted = json.loads(json.dumps({"recipe": asdict(recipe), "preset": asdict(chosen), "seed": seed}))
+    mark = work / "recipe.json"
+    if mark.exists():
+        found = json.loads(mark.read_text())
+        differs = [key for key in ("recipe", "preset", "seed") if found[key] != wanted[key]]
+        if differs:
+            raise ValueError(f"{work} belongs to another {' and '.join(differs)}: choose another --work")
+    else:
+        work.mkdir(parents=True, exist_ok=True)
+        mark.write_text(json.dumps({"schema": 1, **wanted}, indent=1) + "\n")
+    return Workshop(work, recipe, chosen, seed, workers, say)

@@ -1,0 +1,46 @@
+"""Train the sound generators: CLIPSonic on frames, CLIP-TTA and CLAP-TTA on captions, all with one network and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from clipsonic import CLIPSonicPipeline
+from clipsonic.data import PreparedData
+from clipsonic.preset import Preset
+from clipsonic.train import TrainingSet, train
+from diffusers import PriorTransformer
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+def frame_conditions(data: PreparedData) -> TrainingSet:
+    """CLIPSonic: the vector of a random frame of the video, no text anywhere."""
+    return TrainingSet(data.log_mels, data.frame_vectors(), data.clip)
+
+
+def caption_conditions(data: PreparedData, vectors: Vectors, clip: str | None) -> TrainingSet:
+    """Text-trained baselines: one vector per video, (videos, dim)."""
+    return TrainingSet(data.log_mels, [row[None] for row in vectors], clip)
+
+
+def train_generator(
+    preset: Preset, data: TrainingSet, seed: int, run: Path, report: Callable[[int, float], None] | None = None
+) -> CLIPSonicPipeline:
+    """Train on the CPU, whatever is at hand, so that the record can be made again anywhere."""
+    torch.set_num_threads(1)
+    return train(preset, data, run, seed=seed, report=report, accelerator="cpu")
+
+
+def with_priors(
+    model: CLIPSonicPipeline, pd: PriorTransformer, sd: PriorTransformer, image: Vectors, text: Vectors
+) -> CLIPSonicPipeline:
+    """Put the priors and the means of the mean-shift route (of image-caption pairs) into a trained CLIPSonic."""
+    image_mean, text_mean = (tuple(float(x) for x in v.astype(np.float64).mean(0)) for v in (image, text))
+    known = replace(model.what.conditioning, image_mean=image_mean, text_mean=text_mean)
+    settings = replace(model.what, conditioning=known)
+    return CLIPSonicPipeline(model.unet, model.scheduler, pd, sd, settings.as_dict())

@@ -1,0 +1,1 @@
+"""The systems, as `registry.SYSTEMS` names them."""

@@ -1,0 +1,89 @@
+"""Checkpoints: everything that resumes a training, as safetensors plus JSON, never as a pickle.
+
+A checkpoint is one `.safetensors` file: tensors under flat keys, everything else (step counts, optimiser groups) as
+JSON in the file's metadata. Written beside its final name and moved there, it is whole or absent after `kill -9`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+State = Mapping[str, Any]
+"""Nested mappings with string or integer keys, lists, JSON values, and tensors anywhere among them."""
+
+_TENSOR = "__tensor__"
+
+
+def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        key = f"{len(tensors)}{path}"  # numbered: "a/b" may be one key or two
+        tensors[key] = value.detach().cpu().contiguous().clone()
+        return {_TENSOR: key}
+    if isinstance(value, Mapping):
+        return {"__map__": [[key, _flatten(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_flatten(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
+    return value
+
+
+def _restore(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, dict) and _TENSOR in value:
+        return tensors[value[_TENSOR]]
+    if isinstance(value, dict):
+        return {key: _restore(item, tensors) for key, item in value["__map__"]}
+    if isinstance(value, list):
+        return [_restore(item, tensors) for item in value]
+    return value
+
+
+def save_checkpoint(path: Path, state: State) -> None:
+    """Write `state` to `path`, atomically; parent folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    tree = _flatten(state, "", tensors)
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        save_file(tensors, partial, metadata={"schema": "1", "tree": json.dumps(tree)})
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        ValueError: if the file is not such a checkpoint.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a checkpoint: {error}") from error
+    if metadata.get("schema") != "1" or "tree" not in metadata:
+        raise ValueError(f"{path} is not a checkpoint of schema 1")
+    restored = _restore(json.loads(metadata["tree"]), tensors)
+    assert isinstance(restored, dict)
+    return restored
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The moments and steps of an optimiser; its hyper-parameters come from the configuration."""
+    return {"state": optimizer.state_dict()["state"]}
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: State) -> None:
+    """Put back what `optimizer_state` took, into an optimiser built from the same configuration."""
+    optimizer.load_state_dict({"state": state["state"], "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,113 @@
+"""The frozen CLIP that turns frames and texts into conditions, behind one small class over open_clip.
+
+`name` is `micro` (the small CLIP that ships with this package), a folder in open_clip's own layout, or
+`ARCHITECTURE/TAG` of open_clip, for example `ViT-L-14/openai`. Embeddings are float32 unit vectors, (items, dim).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pictures = Sequence["Image"] | NDArray[np.uint8]
+
+MICRO_FOLDER = Path(__file__).parent / "weights" / "clip"
+_BATCH = 64
+
+
+class FrozenClip:
+    """A CLIP in evaluation mode. Embeddings do not depend on the batch an item is in."""
+
+    def __init__(self, name: str) -> None:
+        """Load a CLIP by name.
+
+        Raises:
+            ValueError: if nothing of that name can be loaded here.
+        """
+        self.name = name
+        folder = MICRO_FOLDER if name == "micro" else Path(name)
+        with torch.random.fork_rng(devices=[]):  # open_clip draws weights before it reads them
+            found = _from_folder(folder) if (folder / "open_clip_config.json").is_file() else _from_open_clip(name)
+        self.model, self._preprocess, self._tokenize = found
+        words, rows = (getattr(part, "vocab_size", None) for part in (self._tokenize, self.model))
+        if (
+            None not in (words, rows) and words != rows
+        ):  # a wrong vocabulary gives embeddings of other words, without an error
+            raise ValueError(
+                f"CLIP {name!r}: its tokenizer knows {words} tokens, its text tower {rows}; use matching files"
+            )
+        self.model.eval().requires_grad_(False)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the weights, in name order: two CLIPs of one digest give the same conditions."""
+        total = hashlib.sha256()
+        for key, value in sorted(self.model.state_dict().items()):
+            total.update(key.encode())
+            total.update(value.detach().cpu().float().contiguous().numpy().tobytes())
+        return total.hexdigest()
+
+    @torch.no_grad()
+    def encode_image(self, pictures: Pictures) -> NDArray[np.float32]:
+        """Embed pictures: PIL images, or a uint8 array (items, height, width, 3)."""
+        from PIL import Image
+
+        found = []
+        for start in range(0, len(pictures), _BATCH):
+            batch = [p if isinstance(p, Image.Image) else Image.fromarray(p) for p in pictures[start : start + _BATCH]]
+            found.append(self.model.encode_image(torch.stack([self._preprocess(p) for p in batch]), normalize=True))
+        return np.asarray(torch.cat(found).float().numpy())
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts; longer ones are cut at the context length, as CLIP does."""
+        found = [
+            self.model.encode_text(self._tokenize(list(texts[start : start + _BATCH])), normalize=True)
+            for start in range(0, len(texts), _BATCH)
+        ]
+        return np.asarray(torch.cat(found).float().numpy())
+
+
+def _from_folder(folder: Path) -> tuple[Any, Any, Any]:
+    """Model, preprocessing and tokenizer of a folder in open_clip's layout; its own merges, if there are any."""
+    import open_clip
+
+    merges = folder / "merges.txt.gz"
+    try:
+        model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} holds no CLIP that open_clip can read: {error}") from error
+    if merges.is_file():
+        return model, preprocess, open_clip.SimpleTokenizer(str(merges), context_length=model.context_length)
+    return model, preprocess, open_clip.get_tokenizer(f"local-dir:{folder}", context_length=model.context_length)
+
+
+def _from_open_clip(name: str) -> tuple[Any, Any, Any]:
+    import open_clip
+
+    architecture, _, tag = name.partition("/")
+    if architecture not in open_clip.list_models():
+        near = difflib.get_close_matches(architecture, open_clip.list_models(), 1)
+        raise ValueError(
+            f"CLIP {name!r} is not known: give micro, a folder with open_clip_config.json, or ARCHITECTURE/TAG of "
+            f"open_clip, for example {near[0] + '/TAG' if near else 'ViT-L-14/openai'}"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in tags:  # without one open_clip would hand out random weights
+        raise ValueError(f"CLIP {architecture} has no weights {tag!r}; give {architecture}/TAG, of {', '.join(tags)}")
+    try:
+        model, _, preprocess = open_clip.create_model_and_transforms(architecture, pretrained=tag)
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"weights of CLIP {name!r} are neither in the cache nor to be had: {error}") from error
+    return model, preprocess, open_clip.get_tokenizer(architecture)

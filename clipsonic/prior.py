@@ -1,0 +1,59 @@
+"""The diffusion prior: a text embedding in, an image embedding out, in one CLIP space (Ramesh et al. 2022, sec. 2.2).
+
+The network is diffusers' `PriorTransformer`, so Karlo's weights have the same class. As there, diffusion runs on
+(embedding - clip_mean) / clip_std, the network predicts the clean embedding, and guidance subtracts the prediction for
+an empty text (here: the zero vector).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import DPMSolverMultistepScheduler, PriorTransformer
+from torch import Tensor
+
+from clipsonic.noise import addressed_noise
+
+
+def build_prior(dim: int, heads: int = 4, head_dim: int = 24, layers: int = 3) -> PriorTransformer:
+    """A small prior with random weights for `dim`-dimensional embeddings, conditioned on the text vector alone."""
+    return PriorTransformer(
+        num_attention_heads=heads,
+        attention_head_dim=head_dim,
+        num_layers=layers,
+        embedding_dim=dim,
+        num_embeddings=0,
+        additional_embeddings=4,
+    )
+
+
+def prior_scheduler() -> DPMSolverMultistepScheduler:
+    """Cosine schedule of 1000 steps, clean-sample prediction, solved by DPM-Solver++: deterministic given its start."""
+    return DPMSolverMultistepScheduler(
+        num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="sample"
+    )
+
+
+@torch.no_grad()
+def sample_image_embedding(
+    prior: PriorTransformer, text: Tensor, ids: Sequence[str], seed: int, guidance_scale: float, steps: int
+) -> Tensor:
+    """Draw one image embedding for each text embedding.
+
+    Args:
+        text: unit vectors, (items, dim).
+        ids: addresses of the noise, one per item.
+        guidance_scale: 1 samples the prior as trained; larger values keep closer to the text.
+
+    Returns:
+        Unit vectors, (items, dim).
+    """
+    scheduler = prior_scheduler()
+    scheduler.set_timesteps(steps)
+    sample = addressed_noise(seed, ids, "prior", (text.shape[1],)) * scheduler.init_noise_sigma
+    both = torch.cat([torch.zeros_like(text), text])
+    for timestep in scheduler.timesteps:
+        empty, told = prior(torch.cat([sample, sample]), timestep, both).predicted_image_embedding.chunk(2)
+        sample = scheduler.step(empty + guidance_scale * (told - empty), timestep, sample).prev_sample
+    return torch.nn.functional.normalize(prior.post_process_latents(sample), dim=-1)

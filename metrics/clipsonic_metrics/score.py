@@ -1,0 +1,69 @@
+"""What a metric returns: a number with its unit, direction, interval and protocol.
+
+Conventions
+    value       the metric on the items given.
+    low, high   interval at `level` for the metric's expectation over draws of as many items; resampled over items
+                (sounds), never over frames, since the frames of one sound depend on each other. None when there are
+                too few items to know; `method` then says so.
+    per_item    what each item contributed, shape (items,), where the metric is a mean over items; None elsewhere.
+    protocol    id of everything that decides the number. Scores of different protocols are not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Direction = Literal["lower", "higher"]
+
+
+def protocol_id(metric: str, version: int, embeddings: str) -> str:
+    """Id of a score: the metric with its version, and the protocol its embeddings were made under."""
+    return f"{metric}@{version}/{embeddings}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value and what is needed to read it. See the module docstring for the fields."""
+
+    metric: str
+    version: int
+    value: float
+    low: float | None
+    high: float | None
+    level: float
+    items: int
+    unit: str
+    direction: Direction
+    protocol: str
+    method: str
+    extra: Mapping[str, float | int | str] = field(default_factory=dict)
+    per_item: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+
+    def record(self) -> dict[str, Any]:
+        """The score as JSON-ready values, without `per_item`."""
+        names = [name for name in self.__dataclass_fields__ if name not in ("per_item", "extra")]
+        return {name: getattr(self, name) for name in names} | {"extra": dict(self.extra)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Score of system a minus score of system b on the same items, with an interval over those items."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    level: float
+    items: int
+    method: str
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval leaves no room for "no difference"; False means *inconclusive*, not *equal*."""
+        return self.low > 0 or self.high < 0

@@ -1,0 +1,53 @@
+"""The metrics, one module each; the module docstring is the metric's definition.
+
+`METRICS` names them for commands. Every module states VERSION (raised when its number changes), UNIT and DIRECTION.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from clipsonic_metrics.errors import MetricsError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Where a metric is computed, what the `score` command needs for it, and the embedders it uses unless told."""
+
+    function: str
+    needs: tuple[str, ...]
+    embedders: tuple[str, ...]
+
+
+METRICS = {
+    "fad": Metric("clipsonic_metrics.scores.fad:fad", ("reference",), ("microworld-clap",)),
+    "kad": Metric("clipsonic_metrics.scores.kad:kad", ("reference",), ("microworld-clap",)),
+    "clap-score": Metric("clipsonic_metrics.scores.clap_score:clap_score", ("prompts",), ("microworld-clap",)),
+    "retrieval": Metric("clipsonic_metrics.scores.retrieval:retrieval", ("prompts",), ("microworld-clap",)),
+    "clip-score": Metric(
+        "clipsonic_metrics.scores.clip_score:clip_score", ("images",), ("microworld-wav2clip", "microworld-clip")
+    ),
+    "factor-accuracy": Metric(
+        "clipsonic_metrics.scores.factor_accuracy:factor_accuracy", ("factors",), ("microworld-probe",)
+    ),
+    "gap": Metric("clipsonic_metrics.scores.modality_gap:modality_gap", ("images", "prompts"), ("microworld-clip",)),
+}
+
+
+def check_metrics(names: Iterable[str], known: Iterable[str] = tuple(METRICS)) -> list[str]:
+    """The names as a list without repeats.
+
+    Raises:
+        MetricsError: unknown name (near names and all names offered), or none.
+    """
+    wanted, known = list(dict.fromkeys(names)), list(known)
+    for name in wanted:
+        if name not in known:
+            near = get_close_matches(name, known, n=2)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise MetricsError(f"unknown metric {name!r}; {hint}there are {', '.join(known)}")
+    if not wanted:
+        raise MetricsError(f"no metric is named; there are {', '.join(known)}")
+    return wanted

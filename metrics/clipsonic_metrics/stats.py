@@ -1,0 +1,137 @@
+"""Count, mean and covariance of embeddings, mergeable and exact where covariance alone is not.
+
+Conventions
+    x           (frames, dim), any real dtype; accumulated in float64, centred (never as raw sums, which lose digits
+                when the mean is far from zero).
+    covariance  divided by count - 1. Not defined for one frame, but one frame merges like any other count.
+    factor      (rows, dim) with factor^T factor = scatter. Kept while count < 2 dim, with at most dim rows: there the
+                covariance is (nearly) singular, and its square root taken from the factor keeps all digits where one
+                taken from the covariance keeps half of them.
+    merge       Chan, Golub & LeVeque 1979: exact, commutative and associative to rounding, so that sets can be
+                embedded in parts.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError, safe_open
+
+from clipsonic_metrics.arrays import Array, matrix
+from clipsonic_metrics.atomic import write_whole
+from clipsonic_metrics.errors import MetricsError, NotComparable
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingStats:
+    """Moments of a set of embeddings. Exactly one of `factor` and `scatter` is held; make it with `of` or `load`."""
+
+    count: int
+    mean: Array
+    factor: Array | None = field(repr=False)
+    scatter: Array | None = field(repr=False)
+    protocol: str = ""
+
+    @classmethod
+    def of(cls, x: ArrayLike, protocol: str = "") -> EmbeddingStats:
+        """Moments of `x`, shape (frames, dim).
+
+        Raises:
+            MetricsError: not two-dimensional, empty, or not finite (with the count of bad rows).
+        """
+        rows = matrix(x, "embeddings")
+        mean = rows.mean(axis=0)
+        centred = rows - mean
+        return cls._from_factor(len(rows), mean, centred, protocol)
+
+    @classmethod
+    def _from_factor(cls, count: int, mean: Array, factor: Array, protocol: str) -> EmbeddingStats:
+        dim = len(mean)
+        if count >= 2 * dim:
+            return cls(count, mean, None, factor.T @ factor, protocol)
+        if len(factor) > dim:
+            factor = np.asarray(np.linalg.qr(factor, mode="r"))
+        return cls(count, mean, factor, None, protocol)
+
+    @property
+    def dim(self) -> int:
+        return len(self.mean)
+
+    @property
+    def covariance(self) -> Array:
+        """(dim, dim), divided by count - 1.
+
+        Raises:
+            MetricsError: fewer than two frames.
+        """
+        if self.count < 2:
+            raise MetricsError(f"{self.count} frame has no covariance; at least 2 are needed")
+        return self._scatter() / (self.count - 1)
+
+    def _scatter(self) -> Array:
+        if self.scatter is not None:
+            return self.scatter
+        assert self.factor is not None
+        return np.asarray(self.factor.T @ self.factor)
+
+    def merge(self, other: EmbeddingStats) -> EmbeddingStats:
+        """Moments of both sets together.
+
+        Raises:
+            MetricsError: different dimensions.
+            NotComparable: different protocols.
+        """
+        if self.dim != other.dim:
+            raise MetricsError(f"cannot merge dim {self.dim} with dim {other.dim}; use one embedder")
+        if self.protocol != other.protocol:
+            raise NotComparable(f"cannot merge {self.protocol!r} with {other.protocol!r}; embed both with one protocol")
+        count = self.count + other.count
+        shift = other.mean - self.mean
+        mean = (self.count * self.mean + other.count * other.mean) / count
+        between = np.sqrt(self.count * other.count / count) * shift
+        if self.factor is not None and other.factor is not None:
+            rows = np.concatenate([self.factor, other.factor, between[None]])
+            return self._from_factor(count, mean, rows, self.protocol)
+        scatter = self._scatter() + other._scatter() + np.outer(between, between)
+        return EmbeddingStats(count, mean, None, scatter, self.protocol)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file, atomically; metadata: schema, count, protocol."""
+        tensors = {"mean": self.mean}
+        if self.factor is not None:
+            tensors["factor"] = self.factor
+        else:
+            tensors["scatter"] = self._scatter()
+        header = {"schema": SCHEMA, "kind": "embedding-stats", "count": self.count, "protocol": self.protocol}
+        data = safetensors.numpy.save(
+            {name: np.ascontiguousarray(array) for name, array in tensors.items()}, {"clipsonic": json.dumps(header)}
+        )
+        write_whole(Path(path), data)
+
+    @classmethod
+    def load(cls, path: str | Path) -> EmbeddingStats:
+        """Read what `save` wrote.
+
+        Raises:
+            MetricsError: the file is not there, is no safetensors file, or holds something else.
+        """
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                header = json.loads((file.metadata() or {}).get("clipsonic", "{}"))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise MetricsError(
+                f"{path} cannot be read as embedding statistics ({error}); make it with `save`"
+            ) from error
+        if header.get("schema") != SCHEMA or header.get("kind") != "embedding-stats":
+            raise MetricsError(
+                f"{path} is not embedding statistics of schema {SCHEMA}; make it with EmbeddingStats.save"
+            )
+        return cls(header["count"], tensors["mean"], tensors.get("factor"), tensors.get("scatter"), header["protocol"])

@@ -1,0 +1,135 @@
+"""Intervals over items: which scheme, why, and what it covers.
+
+Means of items (`bootstrap_mean`)
+    Percentile bootstrap, with the tail areas widened for small samples ("expanded percentile", Hesterberg 2015,
+    doi:10.1080/00031305.2015.1089789): alpha/2 becomes Phi(-sqrt(n/(n-1)) t_{1-alpha/2, n-1}).
+
+Proportions (`wilson`)
+    Wilson's score interval: a bootstrap of twelve right answers out of twelve would say [1, 1].
+
+Distances between sets (`half_samples`, `half_sample_interval`)
+    A bootstrap draws duplicates, and duplicates push FAD and KAD upward. So each replicate is a random half of the
+    items *without* replacement (delete-half jackknife, Shao & Wu 1989, doi:10.1214/aos/1176347263): for a statistic
+    that is linear to first order, the variance over halves equals that of the full sample. When the two
+    distributions nearly agree, the quadratic term dominates and the spread is overstated by up to sqrt(3): too wide,
+    never too narrow. Halves come in complementary pairs, so the linear part has mean zero exactly. The interval is
+    value -+ t_{n-1} * standard error, and covers the expectation of the statistic at this n. Where the bias falls as
+    1/n, mean over halves minus value estimates it: value minus that is the extrapolation to n = infinity.
+
+All functions take a seed and never touch a global generator. Coverage is simulated in tests/metrics/test_coverage.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from scipy.stats import t as student_t
+
+from clipsonic_metrics.arrays import Array
+from clipsonic_metrics.errors import MetricsError
+from clipsonic_metrics.score import Difference
+
+LEVEL = 0.95
+MEAN_REPLICATES = 2000
+HALF_REPLICATES = 200
+FEWEST_ITEMS = 4
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Ends of an interval at `level`, None when unknown, and how it was made."""
+
+    low: float | None
+    high: float | None
+    level: float
+    method: str
+
+
+def bootstrap_mean(
+    per_item: ArrayLike, *, seed: int, level: float = LEVEL, replicates: int = MEAN_REPLICATES
+) -> Interval:
+    """Interval of the mean of `per_item`, shape (items,)."""
+    values = np.asarray(per_item, dtype=np.float64)
+    n = len(values)
+    if n < 2:
+        return Interval(None, None, level, f"none: {n} item, 2 needed")
+    tail = norm.cdf(-np.sqrt(n / (n - 1)) * student_t.ppf((1 + level) / 2, n - 1))
+    rng = np.random.default_rng(seed)
+    means = np.empty(replicates)
+    rows = max(1, 2_000_000 // n)  # bounds the memory of the index array
+    for start in range(0, replicates, rows):
+        stop = min(start + rows, replicates)
+        means[start:stop] = values[rng.integers(0, n, (stop - start, n))].mean(axis=1)
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(
+        float(low), float(high), level, f"expanded percentile bootstrap over items, {replicates} replicates"
+    )
+
+
+def wilson(successes: float, items: int, *, level: float = LEVEL) -> Interval:
+    """Wilson's score interval of `successes` out of `items`; conservative when items count by fractions."""
+    z = float(norm.ppf((1 + level) / 2))
+    share = successes / items
+    centre = (share + z * z / (2 * items)) / (1 + z * z / items)
+    half = z / (1 + z * z / items) * float(np.sqrt(share * (1 - share) / items + z * z / (4 * items * items)))
+    return Interval(max(0.0, centre - half), min(1.0, centre + half), level, "Wilson score interval over items")
+
+
+def half_samples(items: int, *, seed: int, replicates: int = HALF_REPLICATES) -> NDArray[np.bool_]:
+    """Random halves without replacement, shape (replicates, items), items // 2 True in each row.
+
+    Rows 2i and 2i + 1 are disjoint. With an odd number of items, each pair leaves out one.
+    """
+    if items < FEWEST_ITEMS:
+        raise MetricsError(f"{items} items cannot be halved; at least {FEWEST_ITEMS} are needed for an interval")
+    half, pairs = items // 2, (replicates + 1) // 2
+    order = np.random.default_rng(seed).random((pairs, items)).argsort(axis=1)
+    chosen = np.stack([order < half, (order >= half) & (order < 2 * half)], axis=1)
+    return chosen.reshape(2 * pairs, items)
+
+
+def half_sample_error(replicates: Array, items: int) -> float:
+    """Standard error of a statistic of `items` items from its values on halves of them."""
+    half = items // 2
+    return float(replicates.std() * np.sqrt(half / (items - half)))
+
+
+def half_sample_interval(value: float, replicates: Array, items: int, *, level: float = LEVEL) -> Interval:
+    """Interval around `value` from the statistic's values on `half_samples`."""
+    reach = float(student_t.ppf((1 + level) / 2, items - 1)) * half_sample_error(replicates, items)
+    method = f"delete-half jackknife over items, {len(replicates)} replicates, t({items - 1})"
+    return Interval(value - reach, value + reach, level, method)
+
+
+def no_interval(items: int, level: float) -> Interval:
+    return Interval(None, None, level, f"none: {items} items, {FEWEST_ITEMS} needed")
+
+
+def paired_bootstrap_mean(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    seed: int,
+    metric: str = "mean",
+    level: float = LEVEL,
+    replicates: int = MEAN_REPLICATES,
+) -> Difference:
+    """Mean of a minus mean of b, both (items,) in the same order of items, with an interval over items.
+
+    Raises:
+        MetricsError: different numbers of items, fewer than two, or items that are not finite.
+    """
+    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if left.shape != right.shape or left.ndim != 1 or len(left) < 2:
+        raise MetricsError(
+            f"a has shape {left.shape} and b {right.shape}; expected (items,) twice, paired by id, items > 1"
+        )
+    difference = left - right
+    if not np.isfinite(difference).all():
+        raise MetricsError(f"{np.count_nonzero(~np.isfinite(difference))} of {len(left)} items are NaN or infinite")
+    interval = bootstrap_mean(difference, seed=seed, level=level, replicates=replicates)
+    assert interval.low is not None and interval.high is not None
+    return Difference(metric, float(difference.mean()), interval.low, interval.high, level, len(left), interval.method)

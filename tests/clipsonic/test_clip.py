@@ -1,0 +1,97 @@
+"""The frozen CLIP: unit vectors that depend on nothing but the item, and weights that are never random or mismatched."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from clipsonic.clip import FrozenClip
+
+TEXTS = ["the dog", "a bell", "the the the", ""]
+
+
+@pytest.fixture(scope="module")
+def clip(clip_folder: Path) -> FrozenClip:
+    return FrozenClip(str(clip_folder))
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (70, 40, 48, 3)).astype(np.uint8)
+
+
+def test_images_become_unit_vectors_whatever_their_batch(clip: FrozenClip, pictures: np.ndarray) -> None:
+    together = clip.encode_image(pictures)
+    assert together.shape == (70, 8) and together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    for index in (0, 63, 64, 69):
+        np.testing.assert_allclose(clip.encode_image(pictures[index : index + 1])[0], together[index], atol=1e-5)
+    as_pil = clip.encode_image([Image.fromarray(picture) for picture in pictures[:2]])
+    np.testing.assert_allclose(as_pil, together[:2], atol=1e-5)
+
+
+def test_texts_become_unit_vectors_whatever_their_batch(clip: FrozenClip) -> None:
+    together = clip.encode_text(TEXTS)
+    assert together.shape == (4, 8) and together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    for index, text in enumerate(TEXTS):
+        np.testing.assert_allclose(clip.encode_text([text])[0], together[index], atol=1e-5)
+
+
+def test_the_folder_brings_its_own_tokenizer(clip: FrozenClip) -> None:
+    tokens = clip._tokenize(["the"])[0]
+    assert tokens.shape == (16,) and tokens[:3].tolist() == [514, 513, 515]  # start, the second merge, end
+
+
+def test_the_digest_is_of_the_weights(clip: FrozenClip, clip_folder: Path, tmp_path: Path) -> None:
+    assert FrozenClip(str(clip_folder)).digest == clip.digest
+    other = shutil.copytree(clip_folder, tmp_path / "other")
+    weights = load_file(other / "open_clip_model.safetensors")
+    weights["ln_final.bias"][3] += 1e-3
+    save_file(weights, other / "open_clip_model.safetensors")
+    assert FrozenClip(str(other)).digest != clip.digest
+
+
+def test_a_tokenizer_of_another_size_is_refused(clip_folder: Path, tmp_path: Path) -> None:
+    """Words would be looked up in rows of other words, and every score would be a little wrong."""
+    other = shutil.copytree(clip_folder, tmp_path / "other")
+    (other / "merges.txt.gz").write_bytes(gzip.compress(b"#version: 0.2\nt h"))
+    with pytest.raises(ValueError, match="its tokenizer knows 515 tokens, its text tower 516"):
+        FrozenClip(str(other))
+
+
+def test_weights_of_another_shape_are_refused_in_one_sentence(clip_folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(clip_folder, tmp_path / "other")
+    config = json.loads((other / "open_clip_config.json").read_text())
+    config["model_cfg"]["embed_dim"] = 4
+    (other / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="holds no CLIP that open_clip can read"):
+        FrozenClip(str(other))
+
+
+def test_an_architecture_without_weights_is_refused() -> None:
+    """open_clip itself hands out random weights here."""
+    with pytest.raises(ValueError, match=r"CLIP ViT-B-32 has no weights ''; give ViT-B-32/TAG, of openai, "):
+        FrozenClip("ViT-B-32")
+    with pytest.raises(ValueError, match="CLIP ViT-B-32 has no weights 'opena1'"):
+        FrozenClip("ViT-B-32/opena1")
+
+
+@pytest.mark.parametrize("name", ["VIT-L-14", "no/such/folder"])
+def test_an_unknown_name_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is not known: give micro, a folder with open_clip_config.json, or ARCH"):
+        FrozenClip(name)
+
+
+def test_loading_leaves_the_global_generator_alone(clip_folder: Path) -> None:
+    before = torch.get_rng_state()
+    FrozenClip(str(clip_folder))
+    assert torch.equal(torch.get_rng_state(), before)

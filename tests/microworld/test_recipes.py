@@ -1,0 +1,116 @@
+"""Every recipe trains: a few steps of each stage on a tiny corpus, through the same code that trained what ships."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from clipsonic.network import NetworkConfig
+from clipsonic.preset import Preset, load_preset
+from clipsonic_benchmarks.microworld.recipes.everything import Workshop, new_workshop, train_everything
+from clipsonic_benchmarks.microworld.recipes.recipe import Corpora, Effort, Recipe
+
+STEPS = 3
+TINY = Effort(STEPS, 8, 1e-3)
+RECIPE = Recipe(
+    corpora=Corpora(captioned=150, train=10, evaluators=12, validation=10),
+    clip=TINY,
+    clap=TINY,
+    wav2clip=TINY,
+    probe=TINY,
+    prior_pd=TINY,
+    prior_sd=TINY,
+    generator_seeds=(0, 1),
+)
+
+
+def tiny_preset() -> Preset:
+    full = load_preset("micro")
+    training = replace(full.training, steps=STEPS, batch=4, warm_up=1, report_every=1, save_every=1)
+    network = NetworkConfig(channels=(16, 16), head_dim=16, norm_groups=8)
+    return replace(full, network=network, training=training, sampling=replace(full.sampling, steps=2, prior_steps=2))
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return new_workshop(tmp_path_factory.mktemp("work"), RECIPE, say=lambda line: None, preset=tiny_preset())
+
+
+@pytest.fixture(scope="module")
+def reports(shop: Workshop) -> dict[str, dict[str, float]]:
+    return train_everything(shop)
+
+
+def test_every_stage_trains_its_steps(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
+    assert list(reports) == [
+        "clip", "clap", "probe", "wav2clip", "prior-pd", "prior-sd", "gate", "micro-0", "micro-1", "clip-tta", "clap-tta",
+    ]  # fmt: skip
+    logs = [*shop.work.glob("runs/*/log.jsonl"), *shop.work.glob("generators/*/log.jsonl")]
+    assert len(logs) == 10
+    for log in logs:
+        last = json.loads(log.read_text().splitlines()[-1])
+        assert last["step"] == STEPS and math.isfinite(last["loss"]), log
+
+
+def test_generators_differ_by_seed_and_by_condition(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
+    weights = {
+        name: (shop.work / "generators" / name / "model" / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+        for name in ("micro-0", "micro-1", "clip-tta", "clap-tta")
+    }
+    assert len(set(weights.values())) == 4
+
+
+def test_finished_model_has_every_route(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
+    model = shop.finished_model("micro-0")
+    text = shop.clip.encode_text(["one bell", "two dogs"])
+    found = {route: model.condition(route, ["a", "b"], text=text) for route in ("text", "text+shift", "text+prior-pd", "text+prior-sd")}
+    vectors = [v for v in found.values() if v is not None]
+    assert len({v.tobytes() for v in vectors}) == 4
+    assert all(v.shape == (2, 64) for v in vectors)
+
+
+def test_stages_that_are_done_are_not_run_again(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in shop.work.rglob("*.safetensors")}
+    assert train_everything(shop) == reports
+    assert {path: path.stat().st_mtime_ns for path in shop.work.rglob("*.safetensors")} == before
+
+
+def test_a_folder_of_another_recipe_is_refused(shop: Workshop) -> None:
+    other = replace(RECIPE, logit_scale=50.0)
+    with pytest.raises(ValueError, match="belongs to another recipe"):
+        new_workshop(shop.work, other, say=lambda line: None, preset=tiny_preset())
+
+
+def test_an_unknown_stage_is_refused_with_the_list(shop: Workshop) -> None:
+    with pytest.raises(ValueError, match=r"no stage clep; stages: clip, clap"):
+        train_everything(shop, ("clep",))
+
+
+def test_a_killed_encoder_continues_as_if_unbroken(tmp_path: Path) -> None:
+    import torch
+    from clipsonic_benchmarks.microworld.recipes.loop import Schedule, fit
+
+    def train(run: Path, stop_at: int | None) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 1)
+        calls = 0
+
+        def loss(rows: object, noise: torch.Generator) -> torch.Tensor:
+            nonlocal calls
+            calls += 1
+            if calls == stop_at:
+                raise KeyboardInterrupt
+            x = torch.randn(4, 3, generator=noise)
+            value: torch.Tensor = (model(x) - x.sum(1, keepdim=True)).square().mean()
+            return value
+
+        fit(model, loss, Schedule(10, 8, 4, 1e-2, seed=3, warm_up=2, save_every=2, report_every=2), run)
+        return model.weight.detach()
+
+    unbroken = train(tmp_path / "a", None)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", 6)
+    assert torch.equal(train(tmp_path / "b", None), unbroken)
