@@ -268,6 +268,10 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _fail(f"{error.format_message().rstrip('.')}; see clipsonic --help", 2)
+    except ModuleNotFoundError as error:
+        if debug or error.name is None or error.name.startswith("clipsonic"):
+            raise
+        return _fail(f"this needs {error.name!r}, which is not installed; type: pip install 'clipsonic[model]'", 2)
     except (ValueError, OSError, FloatingPointError) as error:
         if debug:
             raise

@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -22,8 +23,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 import torch
-from datasets import Dataset, Features, Sequence, Value, load_from_disk
+from datasets import Dataset, load_from_disk
+from datasets.table import InMemoryTable
+from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from clipsonic.clip import FrozenClip
 from clipsonic.mel import LogMel, MelConfig
@@ -154,39 +158,30 @@ def prepare(
         raise ValueError(f"{len(missing)} videos have no caption, the first is {missing[0]!r}")
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty: choose another --out, or remove it")
+    collected: list[dict[str, Any]] = []
     skipped: list[dict[str, Any]] = []
-    clip = FrozenClip(how.clip)
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for row in _rows(found, how, workers):
-            if advance is not None:
-                advance(1)
-            if "reason" in row:
-                skipped.append(row)
-                continue
-            if captions is not None:
-                caption = captions[row["id"]]
-                row |= {"caption": caption, "clip_text": clip.encode_text([caption])[0]}
-            yield row
-
-    dim = clip.encode_text([""]).shape[1]
-    vector = Sequence(Value("float32"), length=dim)
-    features: dict[str, Any] = {
-        "id": Value("string"),
-        "log_mel": Sequence(Value("float32"), length=how.mel.bands * how.mel.frames),
-        "clip_frames": Sequence(Value("float32")),
-        "clip_middle": vector,
-    }
-    if captions is not None:
-        features |= {"caption": Value("string"), "clip_text": vector}
-    partial_out = out.with_name(f".{out.name}.part")
-    shutil.rmtree(partial_out, ignore_errors=True)
-    collected = list(rows())
+    for row in _rows(found, how, workers):
+        (skipped if "reason" in row else collected).append(row)
+        if advance is not None:
+            advance(1)
     if not collected:
         reasons = "; ".join(f"{row['file']}: {row['reason']}" for row in skipped[:3])
         raise ValueError(f"none of {len(found)} videos could be prepared ({reasons})")
-    columns = {name: [row[name] for row in collected] for name in features}
-    Dataset.from_dict(columns, features=Features(features)).save_to_disk(str(partial_out))
+    clip = FrozenClip(how.clip)
+    columns = {
+        "id": pa.array([row["id"] for row in collected]),
+        "log_mel": _fixed(np.stack([row["log_mel"] for row in collected])),
+        "clip_frames": pa.array([row["clip_frames"] for row in collected], pa.list_(pa.float32())),
+        "clip_middle": _fixed(np.stack([row["clip_middle"] for row in collected])),
+    }
+    if captions is not None:
+        texts = [captions[row["id"]] for row in collected]
+        columns |= {"caption": pa.array(texts), "clip_text": _fixed(clip.encode_text(texts))}
+    partial_out = out.with_name(f".{out.name}.part")
+    shutil.rmtree(partial_out, ignore_errors=True)
+    with _no_bars():
+        Dataset(InMemoryTable.from_arrays(list(columns.values()), list(columns))).save_to_disk(str(partial_out))
+    dim = len(collected[0]["clip_middle"])
     record = {"schema": 1, "clip": how.clip, "clip_sha256": clip.digest, "clip_dim": dim, "mel": how.mel.as_dict()}
     (partial_out / "prepared.json").write_text(json.dumps(record, indent=1) + "\n")
     (partial_out / "skipped.jsonl").write_text("".join(json.dumps({"schema": 1, **row}) + "\n" for row in skipped))
@@ -195,6 +190,23 @@ def prepare(
     out.parent.mkdir(parents=True, exist_ok=True)
     os.replace(partial_out, out)
     return len(collected), len(skipped)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep `datasets` from drawing its own progress bar over the caller's."""
+    quiet = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not quiet:
+            enable_progress_bars()
+
+
+def _fixed(rows: np.ndarray[Any, np.dtype[np.float32]]) -> pa.FixedSizeListArray:
+    """(rows, width) as an Arrow column of fixed-size lists, without a Python object per number."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
 
 
 class PreparedData:

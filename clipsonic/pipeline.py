@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, PriorTransformer, UNet2DConditionModel
+from diffusers.utils import logging
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -225,7 +226,15 @@ def load_model(folder: Path) -> CLIPSonicPipeline:
     """
     if not (folder / "model_index.json").is_file():
         raise ValueError(f"{folder} holds no model: model_index.json is missing (clipsonic train writes such a folder)")
-    loaded: CLIPSonicPipeline = CLIPSonicPipeline.from_pretrained(str(folder), dtype=torch.float32)
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        loaded: CLIPSonicPipeline = CLIPSonicPipeline.from_pretrained(
+            str(folder), dtype=torch.float32, low_cpu_mem_usage=False
+        )
+    finally:
+        if bars:
+            logging.enable_progress_bar()
     for part in (loaded.unet, loaded.prior_pd, loaded.prior_sd):
         if part is not None:
             part.eval().requires_grad_(False)

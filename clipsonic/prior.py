@@ -24,7 +24,8 @@ def build_prior(dim: int, heads: int = 4, head_dim: int = 24, layers: int = 3) -
         num_layers=layers,
         embedding_dim=dim,
         num_embeddings=0,
-        additional_embeddings=4,
+        additional_embeddings=4,  # text vector, time, noisy vector, and the position that answers
+        encoder_hid_proj_type=None,  # no sequence of text tokens beside the text vector
     )
 
 

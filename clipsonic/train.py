@@ -159,7 +159,7 @@ def train(
         target = noising.get_velocity(clean, noise, timesteps)
         loss = torch.nn.functional.mse_loss(predict(model, noisy, timesteps, condition).float(), target)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"loss is {float(loss)} at step {step} of {run}")
+            raise FloatingPointError(f"loss is {float(loss.detach())} at step {step} of {run}")
         fabric.backward(loss)
         fabric.clip_gradients(model, optimizer, max_norm=1.0)
         optimizer.step()

@@ -39,7 +39,13 @@ class GriffinLimVocoder(torch.nn.Module):
 
     @torch.no_grad()
     def forward(self, log_mel: Tensor) -> Tensor:
-        """(items, bands, frames) to (items, frames * hop) samples in [-1, 1]."""
+        """(items, bands, frames) to (items, frames * hop) samples in [-1, 1].
+
+        One item at a time: the search amplifies the rounding that differs between batch sizes until it can be heard.
+        """
+        return torch.cat([self._invert(item[None]) for item in log_mel])
+
+    def _invert(self, log_mel: Tensor) -> Tensor:
         config = self.config
         samples = griffinlim(
             self.magnitudes(log_mel),

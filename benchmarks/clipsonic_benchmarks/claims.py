@@ -12,11 +12,10 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from clipsonic_metrics import Difference, Score
-
 from clipsonic_benchmarks.registry import SystemSpec
 from clipsonic_benchmarks.score import verdict
 from clipsonic_benchmarks.suite import Claim, Expectation
+from clipsonic_metrics import Difference, Score
 
 Outcome = Literal["holds", "does not hold", "inconclusive"]
 

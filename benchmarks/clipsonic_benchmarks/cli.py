@@ -50,7 +50,8 @@ def run(
     n: Annotated[int | None, typer.Option("--n", min=1, help="Number of items, instead of the suite's.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seed of the generation noise; repeatable.")] = None,
     model: Annotated[
-        list[str] | None, typer.Option(metavar="FOLDER", help="Model of the clipsonic-* systems; several: all compared.")
+        list[str] | None,
+        typer.Option(metavar="FOLDER", help="Model of the clipsonic-* systems; several: all compared."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Your items (suite folder): id, video, image, caption, sound.")
@@ -107,6 +108,10 @@ def _request(
         raise BenchmarkError(
             f"suite {suite.name!r} has items of its own; --data goes with: clipsonic-bench run folder --data CSV"
         )
+    if data is None and suite.items is None:
+        raise BenchmarkError(
+            f"suite {suite.name!r} takes its items from you; add --data CSV (columns id, video, image, caption, sound)"
+        )
     if n is not None and suite.items is None:
         raise BenchmarkError("--n has no meaning for suite 'folder': its items are the rows of --data")
     if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
@@ -118,7 +123,19 @@ def _request(
         systems = (*systems, SystemSpec("folder", str(sounds)))
     metrics = check_metrics(metric) if metric else suite.metrics
     seeds = tuple(dict.fromkeys(seed)) if seed else suite.seeds
-    return Request(suite, systems, metrics, seeds, n, out, name, workers, model[0] if model else None, data, chosen=system is not None)
+    return Request(
+        suite,
+        systems,
+        metrics,
+        seeds,
+        n,
+        out,
+        name,
+        workers,
+        model[0] if model else None,
+        data,
+        chosen=system is not None,
+    )
 
 
 def _run(request: Request) -> dict[str, Any]:
@@ -211,7 +228,9 @@ def _next(record: dict[str, Any], record_file: Path) -> list[str]:
         lines.append(
             "        clipsonic-bench run quickstart --system folder:DIR --system reference --run mine   # your sounds"
         )
-        lines.append("        clipsonic-bench run quickstart --model A --model B --run ab   # two models, route by route")
+        lines.append(
+            "        clipsonic-bench run quickstart --model A --model B --run ab   # two models, route by route"
+        )
     return lines
 
 

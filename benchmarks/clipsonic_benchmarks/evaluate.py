@@ -65,7 +65,8 @@ def _embed(
         asked: Asked = asking.result()
     factors = {item.id: item.factors for item in done.items.items if item.factors is not None}
     reference = heard.pop(_REFERENCE).clap if real else []
-    target = Target(reference, asked.captions, asked.frames, factors, protocols)
+    itself = ("reference",) if done.reference is None else ()
+    target = Target(reference, asked.captions, asked.frames, factors, protocols, itself)
     sounds = {}
     for run in done.runs:
         finished = [line["item"] for line in run.log.finished()]

@@ -14,6 +14,8 @@ COLOURS: Final = {"route": "#0e9f8e", "text-trained": "#8b5cf6", "third-party": 
 VERDICTS: Final = {"better": "#0e9f8e", "worse": "#e0483e", "inconclusive": "#8a93a3"}
 FLOORS: Final = {"fad": "noise", "kad": "noise"}
 CEILING: Final = "reference"
+_LEFT_END: Final = -60
+"""Where the ladder ends below the floor, in %."""
 _ROW: Final = 25
 
 
@@ -159,9 +161,12 @@ def ladder(systems: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict
             hovertemplate=f"<b>{label}</b><br>%{{x:.0f}} %<extra></extra>",
         )
     figure.update_layout(
-        showlegend=True, height=(figure.layout.height or 0) + 110, legend={"orientation": "h", "y": -0.32, "x": 0}
+        showlegend=True,
+        height=(figure.layout.height or 0) + 96,
+        margin={"b": 140},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
     )
-    figure.update_xaxes(range=[min(-8, min(one["share"] for one in found) - 4), 104])
+    figure.update_xaxes(range=[max(_LEFT_END, min(-8, min(one["share"] for one in found) - 4)), 106])
     for place in (0, 100):
         figure.add_vline(x=place, line={"width": 1, "dash": "dot", "color": "#8a93a3"})
     return _json(figure)
@@ -173,7 +178,8 @@ def gap_plot(gaps: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if not shown:
         return None
     figure = _figure(11, "centroid distance of the conditions from the image embeddings")
-    for gap in shown:
+    places = ("top center", "bottom center", "top right", "bottom right", "top left", "bottom left")
+    for index, gap in enumerate(shown):
         distance = gap["scores"][0]
         figure.add_scatter(
             x=[distance["value"]],
@@ -187,7 +193,7 @@ def gap_plot(gaps: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
             },
             mode="markers+text",
             text=[short(gap["system"])],
-            textposition="top center",
+            textposition=places[index % len(places)],
             marker={"color": COLOURS["route"], "size": 10},
             cliponaxis=False,
             hovertemplate=f"<b>{gap['system']}</b><br>distance %{{x:.3f}}<br>FAD %{{y:.4f}}<extra></extra>",

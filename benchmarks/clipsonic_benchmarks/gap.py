@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipsonic_metrics import MetricsError, Score, modality_gap
-
 from clipsonic_benchmarks.registry import SystemSpec
+from clipsonic_metrics import MetricsError, Score, modality_gap
 
 
 @dataclass(frozen=True)

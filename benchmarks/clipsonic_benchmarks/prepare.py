@@ -9,56 +9,69 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.files import digest, file_digest
+from clipsonic_benchmarks.progress import Progress
 from clipsonic_benchmarks.split import FRAMES_PER_SECOND, RATE_HZ, Material, Split, is_prepared, read_split, write_split
 from clipsonic_benchmarks.suite import SplitSpec
 
+if TYPE_CHECKING:
+    from clipsonic_benchmarks.microworld.factors import Factors
+
 Advance = Callable[[int], None]
 _CHUNK: Final = 20
+_WORLD_SOURCES: Final = ("captions", "corpus", "factors", "frames", "sounds")
 _COLUMNS: Final = ("video", "image", "caption", "sound")
 _REAL_FRAMES_PER_SECOND: Final = 1.0
 _REAL_SECONDS: Final = 30.0
 
 
-def prepare_world(cache: Path, what: SplitSpec, executor: Executor, workers: int, advance: Advance) -> Split:
-    """A split of the micro-world: made, decoded and cached below `cache`. `advance` counts to 2 n.
+def world_fingerprint() -> str:
+    """What a split of the micro-world depends on beside its name, seed and n: the code that makes it, and the codec."""
+    folder = Path(__file__).parent / "microworld"
+    sources = {name: file_digest(folder / f"{name}.py") for name in _WORLD_SOURCES}
+    return digest([sources, version("av")])[:8]
+
+
+def prepare_world(cache: Path, what: SplitSpec, executor: Executor, workers: int, progress: Progress) -> Split:
+    """A split of the micro-world: made, decoded and cached below `cache`; both are stages of `progress`.
 
     Raises:
         BenchmarkError: an unknown split, or a cache folder that holds something else.
     """
-    folder = cache / "microworld" / f"{what.split}-seed{what.seed}"
-    prepared = folder.with_name(f"{folder.name}-n{what.n}")
+    folder = cache / "microworld" / f"{what.split}-seed{what.seed}-{world_fingerprint()}"
+    prepared = folder / f"prepared-{what.n}"
     source = {"world": "microworld", "split": what.split, "seed": what.seed, "n": what.n}
     if is_prepared(prepared, source):
-        advance(2 * what.n)
         return read_split(prepared)
     from clipsonic_benchmarks.microworld.corpus import write_corpus
 
-    try:
-        items = write_corpus(folder, what.split, what.n, what.seed, workers, advance)
-    except ValueError as error:
-        raise BenchmarkError(str(error)) from error
+    with progress.stage("videos", f"making {what.n} videos, split {what.split}", what.n) as advance:
+        try:
+            items = write_corpus(folder, what.split, what.n, what.seed, workers, advance)
+        except ValueError as error:
+            raise BenchmarkError(str(error)) from error
     videos = [folder / "videos" / f"{item.id}.mp4" for item in items]
-    decoded = _decode_all(videos, FRAMES_PER_SECOND, None, executor, advance)
-    materials = (
-        Material(
-            item.id,
-            item.caption,
-            frame,
-            samples,
-            dict(zip(item.factors.as_dict(), item.factors.indices(), strict=True)),
+    with progress.stage("decoding", f"decoding {what.n} videos, split {what.split}", what.n) as advance:
+        decoded = _decode_all(videos, FRAMES_PER_SECOND, None, executor, advance)
+        materials = (
+            Material(item.id, item.caption, frame, samples, _levels(item.factors))
+            for item, (frame, samples) in zip(items, decoded, strict=True)
         )
-        for item, (frame, samples) in zip(items, decoded, strict=True)
-    )
-    write_split(prepared, materials, source)
+        write_split(prepared, materials, source)
     return read_split(prepared)
+
+
+def _levels(factors: Factors) -> dict[str, int]:
+    """Index of each factor's level, by factor."""
+    return dict(zip(factors.as_dict(), factors.indices(), strict=True))
 
 
 def decode(

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from clipsonic_benchmarks.figures import COLOURS, differences, forest, gap_plot, ladder
+from clipsonic_benchmarks.figures import CEILING, COLOURS, differences, forest, gap_plot, ladder
 from clipsonic_benchmarks.files import read_lines, write_bytes
 from clipsonic_benchmarks.media import frame_uri, mel_uri, sound_uri
 from clipsonic_benchmarks.result import score_of
@@ -93,7 +93,8 @@ def _examples(folder: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     prepared = folder.parent / record["items"]["folder"]
     if not (prepared / "items.json").exists():
         return []
-    files = {system["label"]: _files(folder / system["folder"]) for system in record["systems"]}
+    systems = sorted(record["systems"], key=lambda system: system["label"] != CEILING)  # real sounds first
+    files = {system["label"]: _files(folder / system["folder"]) for system in systems}
     shown = []
     for item in choose(read_split(prepared).items):
         cells = [
@@ -103,7 +104,7 @@ def _examples(folder: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "sound": sound_uri(files[system["label"]][item.id]),
                 "mel": mel_uri(files[system["label"]][item.id]),
             }
-            for system in record["systems"]
+            for system in systems
             if item.id in files[system["label"]]
         ]
         frame = frame_uri(item.frame) if item.frame is not None else None

@@ -19,10 +19,9 @@ from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.files import digest, file_digest, jsonl, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
-    from clipsonic_metrics import Score
-
     from clipsonic_benchmarks.plan import Log
     from clipsonic_benchmarks.score import Scored
+    from clipsonic_metrics import Score
 
 SCHEMA: Final = 1
 _LOWEST: Final = {"fad": -1e-6, "clap-score": -1.0, "clip-score": -100.0, "factor-accuracy": 0.0, "retrieval": 0.0}

@@ -129,9 +129,10 @@ def generate(request: Request, executor: Executor, progress: Progress) -> Finish
         BenchmarkError: bad input, another plan in the folder, no space, or a system that fails on every item.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    rows = read_table(request.table) if request.table is not None else []
     for spec in request.systems:
         load(spec.entry.target).check(spec.name, spec.argument, request.model or request.suite.model)
-    items, reference = _prepare(request, executor, progress)
+    items, reference = _prepare(request, len(rows), executor, progress)
     runs, passed_over = _plan(request, items, reference)
     batches = [batch for run in runs for batch in _batches(run)]
     waiting = sum(len(batch.units) for batch in batches)
@@ -151,23 +152,18 @@ def generate(request: Request, executor: Executor, progress: Progress) -> Finish
     return Finished(items, reference, runs, passed_over, started)
 
 
-def _prepare(request: Request, executor: Executor, progress: Progress) -> tuple[Split, Split | None]:
+def _prepare(request: Request, rows: int, executor: Executor, progress: Progress) -> tuple[Split, Split | None]:
     suite = request.suite
     if suite.items is None:
-        if request.table is None:
-            raise BenchmarkError(
-                f"suite {suite.name!r} takes its items from you; add --data CSV (id, video, image, caption, sound)"
-            )
-        with progress.stage("data", "preparing your media", len(read_table(request.table))) as advance:
+        assert request.table is not None
+        with progress.stage("decoding", "preparing your media", rows) as advance:
             items = prepare_csv(request.cache, request.table, executor, advance)
         return items, None
     asked = suite.items if request.n is None else replace(suite.items, n=request.n)
-    with progress.stage("data", f"making the {asked.split} split", 2 * asked.n) as advance:
-        items = prepare_world(request.cache, asked, executor, request.workers, advance)
+    items = prepare_world(request.cache, asked, executor, request.workers, progress)
     reference = None
     if suite.reference is not None:
-        with progress.stage("data", f"making the {suite.reference.split} split", 2 * suite.reference.n) as advance:
-            reference = prepare_world(request.cache, suite.reference, executor, request.workers, advance)
+        reference = prepare_world(request.cache, suite.reference, executor, request.workers, progress)
     return items, reference
 
 

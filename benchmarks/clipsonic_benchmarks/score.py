@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
+from clipsonic_benchmarks.embed import Heard, Vectors
 from clipsonic_metrics import (
     Difference,
     MetricsError,
@@ -26,9 +29,6 @@ from clipsonic_metrics import (
     retrieval,
 )
 from clipsonic_metrics.uncertainty import bootstrap_mean
-from numpy.typing import NDArray
-
-from clipsonic_benchmarks.embed import Heard, Vectors
 
 SEED: Final = 0
 """Seed of every resampling, so that the same sounds always give the same interval."""
@@ -39,13 +39,17 @@ Verdict = Literal["better", "worse", "inconclusive"]
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What sounds are scored against: the reference set's embeddings, and by item id captions, frames and factors."""
+    """What sounds are scored against: the reference set's embeddings, and by item id captions, frames and factors.
+
+    self_reference: systems whose sounds are the reference set itself, and so have no distance from it.
+    """
 
     reference: list[Vectors]
     captions: Mapping[str, Vectors]
     frames: Mapping[str, Vectors]
     factors: Mapping[str, Mapping[str, int]]
     protocols: Mapping[str, str]
+    self_reference: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +105,8 @@ def score(task: ScoreTask) -> Scored:
     scored = Scored()
     for metric in task.metrics:
         try:
+            if metric in ("fad", "kad") and task.label in task.target.self_reference:
+                raise MetricsError("its sounds are the reference set itself")
             _METRICS[metric](task.sounds, task.target, scored)
         except MetricsError as error:
             scored.absent[metric] = str(error)

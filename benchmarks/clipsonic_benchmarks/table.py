@@ -61,8 +61,10 @@ def show(record: Mapping[str, Any], to: Console) -> None:
     """Print the whole record: scores, differences, claims, gap, checks, notes, times."""
     suite = record["suite"]
     to.print(f"[bold]{suite['title']}[/] · {suite['name']}@{suite['version']} · {suite['n']} items · 95 % intervals")
-    for metrics, title in ((MAIN, ""), (MORE, ""), (FACTORS, "")):
-        _scores(record["systems"], metrics, title, to)
+    if "encoders" in record["notes"]:
+        to.print(record["notes"]["encoders"], style="yellow")
+    for metrics in (MAIN, MORE, FACTORS):
+        _scores(record["systems"], metrics, to)
     _absent(record, to)
     _differences(record, to)
     _claims(record["claims"], to)
@@ -73,6 +75,8 @@ def show(record: Mapping[str, Any], to: Console) -> None:
     if record["checks"] and all(check["held"] for check in record["checks"]):
         to.print(f"Controls: all {len(record['checks'])} checks hold.")
     for about, note in record["notes"].items():
+        if about == "encoders":
+            continue  # said above the scores
         to.print(f"[bold]{about}[/]: {note}", style="dim", soft_wrap=False)
     total = sum(record["seconds"].values())
     stages = ", ".join(
@@ -100,11 +104,11 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _scores(systems: Sequence[Mapping[str, Any]], metrics: Sequence[str], title: str, to: Console) -> None:
+def _scores(systems: Sequence[Mapping[str, Any]], metrics: Sequence[str], to: Console) -> None:
     shown = [metric for metric in metrics if any(score_of(system, metric) for system in systems)]
     if not shown:
         return
-    table = _table(title, "system", *(heading(metric) for metric in shown), "items")
+    table = _table("", "system", *(heading(metric) for metric in shown), "items")
     for system in systems:
         items = system["items"]
         count = str(items["evaluated"]) + (f" of {items['of_suite']}" if items["evaluated"] < items["of_suite"] else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from clipsonic_benchmarks.claims import Comparison, check, judge
 from clipsonic_benchmarks.registry import SystemSpec
 from clipsonic_benchmarks.suite import Claim, Expectation
@@ -61,7 +62,10 @@ def test_every_model_is_judged_on_its_own() -> None:
         comparison("clipsonic-iq:m0", "clipsonic-zs:m0", BETTER),
         comparison("clipsonic-iq:m1", "clipsonic-zs:m1", WORSE),
     ]
-    assert [(one.model, one.outcome) for one in judge([claim], systems, steps)] == [("m0", "holds"), ("m1", "does not hold")]
+    assert [(one.model, one.outcome) for one in judge([claim], systems, steps)] == [
+        ("m0", "holds"),
+        ("m1", "does not hold"),
+    ]
 
 
 def a_score(value: float, direction: str = "lower") -> list[Score]:

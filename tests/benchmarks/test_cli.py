@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from clipsonic_benchmarks.cli import app, run_command
 from clipsonic_benchmarks.registry import METRICS, SYSTEMS
 from clipsonic_benchmarks.suite import suite_names
@@ -104,7 +105,9 @@ def test_the_table_fits_120_columns_and_says_what_is_next(bench: Bench, record: 
         assert word in out
 
 
-def test_report_finds_the_record_and_writes_the_page_again(bench: Bench, record: dict[str, Any], tmp_path: Path) -> None:
+def test_report_finds_the_record_and_writes_the_page_again(
+    bench: Bench, record: dict[str, Any], tmp_path: Path
+) -> None:
     page = tmp_path / "results" / "quickstart@1" / "report-main.html"
     page.unlink()
     code, out, _ = bench("report", str(tmp_path / "results"))

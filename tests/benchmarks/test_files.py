@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.files import append_lines, digest, read_json, read_lines, tree_digest, write_bytes, write_json
 

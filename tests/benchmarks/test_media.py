@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from clipsonic_benchmarks.media import frame_uri, mel_levels, mel_uri, sound_uri
 from PIL import Image
+
+from clipsonic_benchmarks.media import frame_uri, mel_levels, mel_uri, sound_uri
 
 RATE_HZ = 16_000
 

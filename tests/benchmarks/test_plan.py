@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.plan import Log, Plan, check_folder, first_difference, make_plan, read_plan, write_plan
 

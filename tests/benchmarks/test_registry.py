@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.registry import SYSTEMS, SystemSpec, check_metrics, load
 
@@ -37,7 +38,14 @@ def test_metrics_are_not_repeated() -> None:
 
 
 def test_folder_names_are_safe_and_tell_systems_apart() -> None:
-    names = ["clipsonic-iq", "clipsonic-iq:micro-1", "folder:/a/b c", "folder:/x/b c", "folder:../..", "clipsonic-iq:a/b"]
+    names = [
+        "clipsonic-iq",
+        "clipsonic-iq:micro-1",
+        "folder:/a/b c",
+        "folder:/x/b c",
+        "folder:../..",
+        "clipsonic-iq:a/b",
+    ]
     found = [SystemSpec.parse(name).folder_name for name in names]
     assert len(set(found)) == len(found)
     assert found[:2] == ["clipsonic-iq", "clipsonic-iq+micro-1"]

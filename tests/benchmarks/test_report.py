@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from clipsonic_benchmarks.figures import forest, rungs
 from clipsonic_benchmarks.report import EXAMPLES, choose, write_report
 from clipsonic_benchmarks.split import read_split
@@ -130,3 +131,42 @@ def test_a_floor_off_the_scale_is_written_not_squeezed_in(record: dict[str, Any]
     noise = next(one for one in record["systems"] if one["label"] == "noise")
     value = next(one["value"] for one in noise["scores"] if one["metric"] == "fad")
     assert plot["layout"]["xaxis"]["range"][1] < value
+
+
+def test_a_browser_shows_it_on_narrow_and_wide_screens(html: str, tmp_path: Path, chromium: str) -> None:
+    """Nothing is requested, nothing fails, nothing is wider than the screen, and every sound can be played."""
+    from playwright.sync_api import sync_playwright
+
+    path = tmp_path / "page.html"
+    path.write_text(html)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for width, scheme in ((400, "light"), (1600, "dark")):
+            context = browser.new_context(
+                viewport={"width": width, "height": 900},
+                color_scheme=scheme,  # type: ignore[arg-type]
+                offline=True,
+            )
+            page, faults = context.new_page(), []
+            page.on("pageerror", lambda error, faults=faults: faults.append(str(error)))
+            page.on("console", lambda message, faults=faults: faults.append(message.text))
+            page.goto(path.as_uri())
+            page.wait_for_selector("[data-plot='ladder'] .main-svg")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            drawn = page.evaluate(
+                "[...document.querySelectorAll('[data-plot]')].every(p => p.querySelector('.main-svg'))"
+            )
+            assert drawn and faults == []
+            durations = page.evaluate(
+                """async () => Promise.all([...document.querySelectorAll("audio")].map(a => new Promise(done => {
+                    a.onloadedmetadata = () => done(a.duration);
+                    a.onerror = () => done(0);
+                    a.preload = "auto";
+                    a.load();
+                })))"""
+            )
+            assert min(durations) > 0.2
+            page.locator(".cell").first.click()
+            page.wait_for_selector(".cell.playing")
+            context.close()
+        browser.close()

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from clipsonic_benchmarks.files import file_digest, read_lines
 from clipsonic_benchmarks.result import read_record, validate
 
@@ -128,7 +129,11 @@ def test_seeds_give_other_sounds_and_are_averaged(bench: Bench, tmp_path: Path) 
 
 def test_another_plan_is_refused_and_nothing_is_touched(record: dict[str, Any], bench: Bench, tmp_path: Path) -> None:
     def state() -> dict[str, str]:
-        return {str(path): file_digest(path) for path in (tmp_path / "results" / "quickstart@1").rglob("*") if path.is_file()}
+        return {
+            str(path): file_digest(path)
+            for path in (tmp_path / "results" / "quickstart@1").rglob("*")
+            if path.is_file()
+        }
 
     before = state()
     for change, field in ((("--n", "13"), "suite.n is 12 there and 13 here"), (("--n", "12", "--seed", "5"), "seeds")):

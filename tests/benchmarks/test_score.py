@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from clipsonic_benchmarks.embed import Heard
 from clipsonic_benchmarks.score import CompareTask, Scored, ScoreTask, Sounds, Target, compare, score, verdict
 from clipsonic_metrics import Difference, clap_score, fad
@@ -21,7 +22,9 @@ def sounds(items: int = 30, seeds: tuple[int, ...] = (0,), noise: float = 0.3, k
     rng = np.random.default_rng(key)
     truth = np.arange(items) % DIM
     rows = np.repeat(np.eye(DIM)[truth], len(seeds), axis=0) + noise * rng.normal(size=(items * len(seeds), DIM))
-    heard = Heard([unit(row[None]) for row in rows], [unit(row[None]) for row in rows], {"kind": rows.astype(np.float32)})
+    heard = Heard(
+        [unit(row[None]) for row in rows], [unit(row[None]) for row in rows], {"kind": rows.astype(np.float32)}
+    )
     return Sounds(tuple(f"i{index}" for index in range(items)), seeds, heard)
 
 
@@ -76,7 +79,9 @@ def test_seeds_are_averaged_within_items_before_resampling() -> None:
     assert one.items == 30
     pooled = bootstrap_mean(list(found.per_sound["clap-score"].values()), seed=0)
     assert one.low is not None and one.high is not None and pooled.low is not None and pooled.high is not None
-    assert one.high - one.low != pytest.approx(pooled.high - pooled.low), "pooling seeds as items gives another interval"
+    assert one.high - one.low != pytest.approx(pooled.high - pooled.low), (
+        "pooling seeds as items gives another interval"
+    )
 
 
 def test_fad_of_several_seeds_counts_items_not_sounds() -> None:
@@ -111,7 +116,11 @@ def compared(a: Sounds, b: Sounds) -> dict[str, Difference]:
 def test_a_difference_is_a_minus_b() -> None:
     good, bad = sounds(noise=0.1), sounds(noise=1.0, key=1)
     found = compared(good, bad)
-    expected = {name: values(score(ScoreTask("", good, target(), ALL)))[name] - values(score(ScoreTask("", bad, target(), ALL)))[name] for name in found}
+    expected = {
+        name: values(score(ScoreTask("", good, target(), ALL)))[name]
+        - values(score(ScoreTask("", bad, target(), ALL)))[name]
+        for name in found
+    }
     assert {name: one.value for name, one in found.items()} == pytest.approx(expected)
     assert verdict(found["clap-score"], "higher") == "better"
     assert verdict(compared(bad, good)["clap-score"], "higher") == "worse"

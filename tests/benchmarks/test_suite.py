@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.registry import METRICS
 from clipsonic_benchmarks.suite import FOLDER, load_suite, read_suite, suite_names

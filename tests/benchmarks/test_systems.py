@@ -7,13 +7,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.split import read_item_sound
 from clipsonic_benchmarks.suite import load_suite
 from clipsonic_benchmarks.system import Context, item_generator
 from clipsonic_benchmarks.systems.controls import Noise, Reference, deal
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @given(st.integers(2, 60), st.integers(0, 1000))

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.generate import Batch, generate_batch
 from clipsonic_benchmarks.registry import SYSTEMS
@@ -30,7 +31,9 @@ def test_two_processes_make_the_same_sounds_as_one(fake: ModuleType, tmp_path: P
 
     halves = [batch(name, f"two-{name}", half) for name in ("noise", "reference") for half in (units[:3], units[3:])]
     with worker_processes(2) as executor:
-        lines = [line | {"name": task.name} for task, made in as_done(executor, generate_batch, halves) for line in made]
+        lines = [
+            line | {"name": task.name} for task, made in as_done(executor, generate_batch, halves) for line in made
+        ]
     found = {(line["name"], line["item"]): line["sound_sha256"] for line in lines}
     for name in ("noise", "reference"):
         for line in generate_batch(batch(name, f"one-{name}", units)):

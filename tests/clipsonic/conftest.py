@@ -89,7 +89,9 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = open_clip.CLIP(**config)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )
     preprocess = {"size": 32, "mean": [0.5] * 3, "std": [0.25] * 3}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))
     return folder
@@ -153,8 +155,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 CAPTIONS = {
-    name: f"the {name}"
-    for name in ("low", "high", "more/stereo", "silent", "mute", "short", "blind", "corrupt")
+    name: f"the {name}" for name in ("low", "high", "more/stereo", "silent", "mute", "short", "blind", "corrupt")
 }
 
 
@@ -202,6 +203,8 @@ def complete(run_folder: Path) -> CLIPSonicPipeline:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         priors = [build_prior(DIM, heads=2, head_dim=8, layers=1).eval().requires_grad_(False) for _ in range(2)]
+    for prior in priors:
+        prior.clip_std.fill_(0.4)
     known = replace(trained.what.conditioning, image_mean=(0.1,) * DIM, text_mean=(-0.1,) * DIM)
     settings = replace(trained.what, conditioning=known)
     return CLIPSonicPipeline(trained.unet, trained.scheduler, *priors, settings=settings.as_dict())

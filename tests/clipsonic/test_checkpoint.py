@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_the_file_is_a_json_header_and_tensor_bytes_and_nothing_else(tmp_path: P
     assert json.loads(header.pop("__metadata__")["tree"])
     stretches = sorted(tuple(entry["data_offsets"]) for entry in header.values())
     assert stretches[0][0] == 0 and stretches[-1][1] == len(data) - 8 - length
-    assert all(before[1] == after[0] for before, after in zip(stretches, stretches[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(stretches))
     assert not zipfile.is_zipfile(path)  # which is what torch.save writes, with a pickle in it
 
 

@@ -1,4 +1,4 @@
-"""The frozen CLIP: unit vectors that depend on nothing but the item, and weights that are never random or mismatched."""
+"""The frozen CLIP: unit vectors that depend on nothing but the item, and weights never random or mismatched."""
 
 from __future__ import annotations
 

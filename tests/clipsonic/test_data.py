@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -100,13 +99,18 @@ def test_a_preparation_that_was_killed_is_done_again(
     assert not (tmp_path / ".data.part").exists() and not (tmp_path / "data" / "torn").exists()
 
 
-def test_progress_counts_every_video(tmp_path: Path, videos: Path, clip_folder: Path, preset: Preset) -> None:
+def test_progress_counts_every_video_and_is_the_callers(
+    tmp_path: Path, videos: Path, clip_folder: Path, preset: Preset, capfd: pytest.CaptureFixture[str]
+) -> None:
     seen: list[int] = []
     prepare(videos, tmp_path / "data", Preparation(preset.mel, str(clip_folder)), advance=seen.append)
     assert seen == [1] * 8
+    assert "examples/s" not in capfd.readouterr().err
 
 
-def test_a_folder_with_content_is_not_written_into(tmp_path: Path, videos: Path, clip_folder: Path, preset: Preset) -> None:
+def test_a_folder_with_content_is_not_written_into(
+    tmp_path: Path, videos: Path, clip_folder: Path, preset: Preset
+) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty: choose another --out"):
         prepare(videos, tmp_path, Preparation(preset.mel, str(clip_folder)))
@@ -161,18 +165,3 @@ def test_a_csv_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
 def test_what_is_not_prepared_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not prepared data: run clipsonic prepare"):
         PreparedData(tmp_path)
-
-
-def test_real_videos_are_prepared(
-    tmp_path: Path, media: Path, clip_folder: Path, make_video: Callable[..., None]
-) -> None:
-    from clipsonic.preset import load_preset
-
-    out, how = tmp_path / "data", Preparation(load_preset("micro").mel, str(clip_folder), 1.0)
-    assert prepare(media / "videos", out, how) == (6, 0)
-    data = PreparedData(out)
-    assert data.ids == sorted(path.stem for path in (media / "videos").glob("*.mp4"))
-    log_mels = data.log_mels(np.arange(6))
-    assert log_mels.shape == (6, 64, 128) and torch.isfinite(log_mels).all()
-    assert (log_mels.amax((1, 2)) > -3).all()  # there is sound in each
-    assert [len(vectors) for vectors in data.frame_vectors()] == [3] * 6  # at 0, 1 and 2 s of 2.048 s

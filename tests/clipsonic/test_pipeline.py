@@ -29,7 +29,9 @@ def vectors() -> Vectors:
 # Folders
 
 
-def test_a_model_folder_reads_back_as_it_was_written(tmp_path: Path, complete: CLIPSonicPipeline, vectors: Vectors) -> None:
+def test_a_model_folder_reads_back_as_it_was_written(
+    tmp_path: Path, complete: CLIPSonicPipeline, vectors: Vectors
+) -> None:
     complete.save_pretrained(str(tmp_path / "model"), safe_serialization=True)
     back = load_model(tmp_path / "model")
     assert back.what == complete.what
@@ -86,10 +88,13 @@ def test_defaults_can_be_changed_for_saving(complete: CLIPSonicPipeline) -> None
     assert replace(changed.what, guidance_scale=2.0, steps=4) == complete.what
 
 
-def test_loading_leaves_the_global_generator_alone(run_folder: Path) -> None:
+def test_loading_is_quiet_and_leaves_the_global_generator_alone(
+    run_folder: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     before = torch.get_rng_state()
     load_model(run_folder / "model")
     assert torch.equal(torch.get_rng_state(), before)
+    assert caplog.records == [] and capfd.readouterr() == ("", "")
 
 
 # Routes
@@ -119,7 +124,11 @@ def test_a_prior_route_samples_that_prior(complete: CLIPSonicPipeline, vectors: 
 def test_what_a_route_lacks_is_named(complete: CLIPSonicPipeline, run_folder: Path, vectors: Vectors) -> None:
     plain = load_model(run_folder / "model")
     cases = {
-        "'txt' does not exist; choose one of " + ", ".join(ROUTES).replace("+", r"\+"): ("txt", complete, {"text": vectors}),
+        "'txt' does not exist; choose one of " + ", ".join(ROUTES).replace("+", r"\+"): (
+            "txt",
+            complete,
+            {"text": vectors},
+        ),
         "'image' needs an image query": ("image", complete, {"text": vectors}),
         "'text' needs a text query": ("text", complete, {"image": vectors}),
         r"'text\+shift' needs image and text means": ("text+shift", plain, {"text": vectors}),

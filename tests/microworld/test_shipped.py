@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from clipsonic_benchmarks.microworld.recipes.export import RECORD, digests, weight_folders
 from clipsonic_benchmarks.microworld.recipes.shipped import measure_shipped
 
@@ -16,7 +17,9 @@ def test_digests_are_the_recorded_ones() -> None:
 
 
 def test_shipped_weights_stay_under_25_megabytes() -> None:
-    total = sum(path.stat().st_size for folder in weight_folders().values() for path in folder.rglob("*") if path.is_file())
+    total = sum(
+        path.stat().st_size for folder in weight_folders().values() for path in folder.rglob("*") if path.is_file()
+    )
     assert total < 25_000_000
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from clipsonic_benchmarks.errors import BenchmarkError
+from clipsonic_benchmarks.files import write_json
 
 app = typer.Typer(help="The embedded world: make its videos, train its models.", no_args_is_help=True)
 
@@ -15,9 +19,12 @@ app = typer.Typer(help="The embedded world: make its videos, train its models.",
 def make(
     out: Annotated[Path, typer.Option(help="Folder to write videos/, captions.csv and factors.csv into.")],
     split: Annotated[str, typer.Option(help="captioned, train, evaluators, validation, test or reference.")] = "test",
-    n: Annotated[int, typer.Option(help="Number of items.")] = 200,
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of items.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the corpus; evaluation uses other seeds than training.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that render and encode.")] = os.cpu_count() or 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render and encode.")] = os.cpu_count() or 1,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the record; - is stdout.")
+    ] = None,
 ) -> None:
     """Write a corpus of short videos with sound, captions and factors.
 
@@ -33,11 +40,16 @@ def make(
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("videos", total=n)
             items = write_corpus(out, split, n, seed, workers, lambda done: progress.advance(task, done))
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    typer.echo(f"{len(items)} videos of split {split!r} (seed {seed}) in {out}")
-    typer.echo(f"next: clipsonic prepare {out}/videos --out prepared --captions {out}/captions.csv")
+    except ValueError as error:
+        raise BenchmarkError(str(error)) from error
+    record = {"schema": 1, "out": str(out), "split": split, "seed": seed, "items": len(items)}
+    if json_file == "-":
+        typer.echo(json.dumps(record, indent=1))
+    else:
+        typer.echo(f"{len(items)} videos of split {split!r} (seed {seed}) in {out}")
+        if json_file is not None:
+            write_json(Path(json_file), record)
+    typer.echo(f"next: clipsonic prepare {out}/videos --out prepared --captions {out}/captions.csv", err=True)
 
 
 @app.command()
@@ -47,7 +59,7 @@ def train(
         list[str] | None, typer.Option(help="Only this stage (repeatable); default all, in order.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the encoders; generators have their own, in the recipe.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that render and decode.")] = os.cpu_count() or 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render and decode.")] = os.cpu_count() or 1,
     ship: Annotated[bool, typer.Option("--ship", help="Replace the weights and the record in the packages.")] = False,
 ) -> None:
     """Train CLIP, CLAP, the audio-to-CLIP encoder, the probe, the priors and the generators, from nothing.
@@ -68,7 +80,6 @@ def train(
             from clipsonic_benchmarks.microworld.recipes.ship import ship_everything
 
             ship_everything(shop, reports)
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    except ValueError as error:
+        raise BenchmarkError(str(error)) from error
     typer.echo(f"done: {', '.join(reports)}; logs and checkpoints in {work}")

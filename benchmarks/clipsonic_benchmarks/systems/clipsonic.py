@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from clipsonic_metrics.sound import Sound
 from numpy.typing import NDArray
 
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.files import tree_digest
+from clipsonic_benchmarks.registry import SYSTEMS
 from clipsonic_benchmarks.split import Item, read_item_sound
 from clipsonic_benchmarks.suite import EncoderSpec
 from clipsonic_benchmarks.system import Context, cached_split
 from clipsonic_benchmarks.work import settle_torch
+from clipsonic_metrics.sound import Sound
 
 if TYPE_CHECKING:
     from clipsonic.pipeline import CLIPSonicPipeline
@@ -38,6 +40,8 @@ ROUTES: Final = {
     "clip-tta": "text",
 }
 PRIORS: Final = {"text+prior-pd": "prior_pd", "text+prior-sd": "prior_sd"}
+ROWS: Final = 10
+"""Items that are generated together."""
 OWN_MODELS: Final = {"clip-tta": "micro-clip-tta", "clap-tta": "micro-clap-tta"}
 """Systems whose network is not the run's CLIPSonic but one trained on captions."""
 
@@ -93,12 +97,23 @@ def _clip_digest(name: str | None) -> str | None:
 def pipeline(folder: Path) -> CLIPSonicPipeline:
     """A model folder in evaluation mode, loaded once per process."""
     settle_torch()
+    _quiet_diffusers()
     from clipsonic.pipeline import load_model
 
     try:
         return load_model(folder)
     except (ValueError, OSError) as error:
         raise BenchmarkError(f"{folder} cannot be loaded as a model: {error}") from error
+
+
+def _quiet_diffusers() -> None:
+    """In a worker process, no loading bars and advice of diffusers between the lines of our own progress."""
+    if parent_process() is None:
+        return
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def frames_of(items: Sequence[Item]) -> list[Any]:
@@ -134,6 +149,22 @@ class _Model:
     def unanswered(self, items: Sequence[Item]) -> Mapping[str, str]:
         return {}
 
+    def generate(self, items: Sequence[Item], seed: int) -> list[Sound]:
+        """Sounds of any number of items, made in groups that always have `ROWS` items, the last one filled up.
+
+        The arithmetic of an item is then the same whatever it is generated with. Without it, rounding differs in the
+        sixth digit of the log-mel, and the vocoder's search for phases turns that into another waveform.
+        """
+        made: list[Sound] = []
+        for start in range(0, len(items), ROWS):
+            group = list(items[start : start + ROWS])
+            filled = group + group[:1] * (ROWS - len(group))
+            made += self.group(filled, seed)[: len(group)]
+        return made
+
+    def group(self, items: Sequence[Item], seed: int) -> list[Sound]:
+        raise NotImplementedError
+
     def sounds(self, condition: Vectors | None, items: Sequence[Item], seed: int) -> list[Sound]:
         made = self.pipe.generate(condition, [item.id for item in items], seed=seed, batch_size=len(items))
         return [Sound(item.id, row, made.rate_hz) for item, row in zip(items, made.samples, strict=True)]
@@ -145,7 +176,7 @@ class Routed(_Model):
     def identity(self) -> Mapping[str, str | int | float | None]:
         return {"route": ROUTES[self.name], **super().identity()}
 
-    def generate(self, items: Sequence[Item], seed: int) -> list[Sound]:
+    def group(self, items: Sequence[Item], seed: int) -> list[Sound]:
         return self.sounds(route_condition(self.pipe, ROUTES[self.name], items, seed), items, seed)
 
 
@@ -163,7 +194,7 @@ class ClapConditioned(_Model):
     def identity(self) -> Mapping[str, str | int | float | None]:
         return {"route": "clap-text", "clap": self.context.encoders.sound_text, **super().identity()}
 
-    def generate(self, items: Sequence[Item], seed: int) -> list[Sound]:
+    def group(self, items: Sequence[Item], seed: int) -> list[Sound]:
         return self.sounds(_clap(self.context.encoders).embed_texts(captions_of(items)), items, seed)
 
 
@@ -181,7 +212,7 @@ class Unconditional(_Model):
     def identity(self) -> Mapping[str, str | int | float | None]:
         return {"route": "unconditional", **super().identity()}
 
-    def generate(self, items: Sequence[Item], seed: int) -> list[Sound]:
+    def group(self, items: Sequence[Item], seed: int) -> list[Sound]:
         return self.sounds(None, items, seed)
 
 
@@ -198,7 +229,7 @@ class Resynthesis(_Model):
             "sounds_sha256": cached_split(self.context.items).digest,
         }
 
-    def generate(self, items: Sequence[Item], seed: int) -> list[Sound]:
+    def group(self, items: Sequence[Item], seed: int) -> list[Sound]:
         mel = self.pipe.what.mel
         own = np.stack(
             [np.resize(read_item_sound(item).resampled(mel.rate_hz)[: mel.samples], mel.samples) for item in items]
@@ -225,7 +256,7 @@ class Nearest(_Model):
     def _bank_vectors(self) -> Vectors:
         return self.pipe.encode_image(frames_of(self._bank.items))
 
-    def generate(self, items: Sequence[Item], seed: int) -> list[Sound]:
+    def group(self, items: Sequence[Item], seed: int) -> list[Sound]:
         nearest = (self.pipe.encode_image(frames_of(items)) @ self._bank_vectors.T).argmax(axis=1)
         sounds = [read_item_sound(self._bank.items[index]) for index in nearest]
         return [Sound(item.id, sound.samples, sound.rate_hz) for item, sound in zip(items, sounds, strict=True)]
@@ -240,7 +271,7 @@ def gap_conditions(model: str, items: Path, seed: int) -> tuple[Vectors, dict[st
     chosen = [item for item in cached_split(items).items if item.has("frame") and item.has("caption")]
     conditions: dict[str, Vectors] = {}
     for name, route in ROUTES.items():
-        if name in OWN_MODELS or (route in PRIORS and getattr(pipe, PRIORS[route]) is None):
+        if SYSTEMS[name].family != "route" or (route in PRIORS and getattr(pipe, PRIORS[route]) is None):
             continue
         found = route_condition(pipe, route, chosen, seed)
         assert found is not None

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-from clipsonic_metrics.sound import Sound, read_sound
 
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.plan import read_plan
 from clipsonic_benchmarks.split import RATE_HZ, Item, read_item_sound
 from clipsonic_benchmarks.system import Context, cached_split, item_generator
+from clipsonic_metrics.sound import Sound, read_sound
 
 _NOISE_SECONDS = 2.048
 _LEVEL_SOUNDS = 200

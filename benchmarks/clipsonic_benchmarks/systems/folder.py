@@ -6,13 +6,12 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clipsonic_metrics.errors import MetricsError
-from clipsonic_metrics.sound import Sound, discover, read_sound
-
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.files import digest, file_digest
 from clipsonic_benchmarks.split import Item
 from clipsonic_benchmarks.system import Context
+from clipsonic_metrics.errors import MetricsError
+from clipsonic_metrics.sound import Sound, discover, read_sound
 
 MANIFEST = "manifest.csv"
 

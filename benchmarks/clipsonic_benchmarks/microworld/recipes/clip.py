@@ -45,7 +45,7 @@ def pixels(frames: NDArray[np.uint8]) -> Tensor:
 
 
 def contrastive_loss(left: Tensor, right: Tensor, scale: float) -> Tensor:
-    """InfoNCE over a batch of matched unit vectors, both ways (Radford et al. 2021, fig. 3); `scale` = 1 / temperature."""
+    """InfoNCE over matched unit vectors, both ways (Radford et al. 2021, fig. 3); `scale` = 1 / temperature."""
     logits = scale * left.float() @ right.float().T
     matched = torch.arange(len(left))
     both = torch.nn.functional.cross_entropy(logits, matched) + torch.nn.functional.cross_entropy(logits.T, matched)
@@ -61,7 +61,7 @@ def train_clip(data: Captioned, recipe: Recipe, seed: int, run: Path, out: Path)
     config = model_config(recipe.dim, vocabulary_size(merges))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = open_clip.CLIP(**config)  # type: ignore[arg-type]
+        model = open_clip.CLIP(**config)
     model.visual.to(memory_format=torch.channels_last)
     with torch.no_grad():
         model.logit_scale.fill_(math.log(recipe.logit_scale))
@@ -84,7 +84,13 @@ def train_clip(data: Captioned, recipe: Recipe, seed: int, run: Path, out: Path)
 def write_clip_folder(out: Path, model: torch.nn.Module, config: dict[str, object], merges: Path) -> None:
     """Write a model in open_clip's own layout, half precision, with its merges beside it."""
     out.mkdir(parents=True, exist_ok=True)
-    preprocess = {"size": 64, "mean": [_MEAN] * 3, "std": [_DEVIATION] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+    preprocess = {
+        "size": 64,
+        "mean": [_MEAN] * 3,
+        "std": [_DEVIATION] * 3,
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    }
     written = {"schema": 1, "model_cfg": config, "preprocess_cfg": preprocess}
     (out / "open_clip_config.json").write_text(json.dumps(written, indent=1) + "\n")
     halved = {name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in model.state_dict().items()}

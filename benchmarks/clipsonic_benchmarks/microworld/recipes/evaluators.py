@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText, FactorProbe, SoundEncoder
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from clipsonic_benchmarks.microworld.recipes.clip import contrastive_loss
 from clipsonic_benchmarks.microworld.recipes.loop import Schedule, fit
 from clipsonic_benchmarks.microworld.recipes.material import Heard
 from clipsonic_benchmarks.microworld.recipes.recipe import Effort
+from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText, FactorProbe, SoundEncoder
 
 CONTEXT = 24
 _SCALE = 20.0
@@ -32,7 +32,9 @@ def _disturb(samples: Tensor, noise: torch.Generator) -> Tensor:
     return torch.stack([torch.roll(s, int(k)) for s, k in zip(samples, shifts, strict=True)]) * gains
 
 
-def train_clap(data: Heard, tokens: Tensor, vocabulary: int, effort: Effort, seed: int, run: Path) -> tuple[ContrastiveSoundText, float]:
+def train_clap(
+    data: Heard, tokens: Tensor, vocabulary: int, effort: Effort, seed: int, run: Path
+) -> tuple[ContrastiveSoundText, float]:
     """Sound and caption of one video together, InfoNCE. tokens: (items, context)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -47,7 +49,9 @@ def train_clap(data: Heard, tokens: Tensor, vocabulary: int, effort: Effort, see
     return model, fit(model, loss, _schedule(data, effort, seed), run)
 
 
-def train_wav2clip(data: Heard, frames: list[NDArray[np.float32]], effort: Effort, seed: int, run: Path) -> tuple[SoundEncoder, float]:
+def train_wav2clip(
+    data: Heard, frames: list[NDArray[np.float32]], effort: Effort, seed: int, run: Path
+) -> tuple[SoundEncoder, float]:
     """Distil frozen CLIP image vectors of the video's frames into a sound encoder (Wu et al. 2022), InfoNCE."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -59,7 +63,8 @@ def train_wav2clip(data: Heard, frames: list[NDArray[np.float32]], effort: Effor
         with torch.autocast("cpu", torch.bfloat16):
             sound = model(_disturb(data.batch(rows), noise))
         wanted = targets[torch.from_numpy(rows)]
-        return contrastive_loss(sound, wanted, _SCALE) + 4.0 * (1 - (sound.float() * wanted).sum(-1)).mean()
+        closeness: Tensor = (sound.float() * wanted).sum(-1).mean()
+        return contrastive_loss(sound, wanted, _SCALE) + 4.0 * (1 - closeness)
 
     return model, fit(model, loss, _schedule(data, effort, seed), run)
 

@@ -18,15 +18,16 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from diffusers import PriorTransformer
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
 from clipsonic.clip import FrozenClip
 from clipsonic.data import Preparation, PreparedData, prepare, read_captions
 from clipsonic.pipeline import CLIPSonicPipeline, load_model
 from clipsonic.preset import Preset, load_preset
 from clipsonic.prior import sample_image_embedding
-from diffusers import PriorTransformer
-from numpy.typing import NDArray
-from torch import Tensor
-
 from clipsonic_benchmarks.microworld.captions import vocabulary
 from clipsonic_benchmarks.microworld.corpus import FRAMES_PER_SECOND
 from clipsonic_benchmarks.microworld.factors import LEVELS
@@ -34,10 +35,11 @@ from clipsonic_benchmarks.microworld.recipes import evaluators, export, generato
 from clipsonic_benchmarks.microworld.recipes.clip import train_clip
 from clipsonic_benchmarks.microworld.recipes.evaluators import CONTEXT
 from clipsonic_benchmarks.microworld.recipes.gate import readable_factors
-from clipsonic_benchmarks.microworld.recipes.material import Captioned, Heard, captioned, heard
+from clipsonic_benchmarks.microworld.recipes.material import Captioned, Heard, captioned, corpus_folder, heard
 from clipsonic_benchmarks.microworld.recipes.priors import train_prior
 from clipsonic_benchmarks.microworld.recipes.recipe import Recipe
 from clipsonic_benchmarks.microworld.recipes.tokenizer import learn_merges, write_merges
+from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText
 
 Vectors = NDArray[np.float32]
 _HELD_OUT = 2000
@@ -93,8 +95,8 @@ class Workshop:
     def prepared(self, split: str) -> PreparedData:
         folder = self.work / "prepared" / split
         if not (folder / "prepared.json").exists():
-            self.sounds(split)
-            corpus = self.work / "corpora" / split
+            n = getattr(self.recipe.corpora, split)
+            corpus = corpus_folder(self.work, split, self.recipe.corpora.seed, n, self.workers)
             how = Preparation(self.preset.mel, str(self.work / "clip"), FRAMES_PER_SECOND)
             prepare(corpus / "videos", folder, how, read_captions(corpus / "captions.csv"), self.workers)
         return PreparedData(folder)
@@ -128,15 +130,22 @@ class Workshop:
         model, seconds = evaluators.train_clap(
             data, self.tokens(data.captions), self.vocabulary, self.recipe.clap, self.seed, self.work / "runs" / "clap"
         )
-        export.save_half(model, self.work / "evaluators" / "clap", {"vocabulary": self.vocabulary, "context": CONTEXT, "dim": 64})
+        export.save_half(
+            model, self.work / "evaluators" / "clap", {"vocabulary": self.vocabulary, "context": CONTEXT, "dim": 64}
+        )
         return {"seconds": seconds, **held_out.clap_scores(model, self.tokens(check.captions), check)}
 
     def train_wav2clip(self) -> dict[str, Any]:
         data, check = self.sounds("evaluators"), self.sounds("validation")
         frames = self.prepared("evaluators").frame_vectors()
-        model, seconds = evaluators.train_wav2clip(data, frames, self.recipe.wav2clip, self.seed, self.work / "runs" / "wav2clip")
+        model, seconds = evaluators.train_wav2clip(
+            data, frames, self.recipe.wav2clip, self.seed, self.work / "runs" / "wav2clip"
+        )
         export.save_half(model, self.work / "evaluators" / "wav2clip", {"dim": self.recipe.dim})
-        return {"seconds": seconds, **held_out.wav2clip_scores(model, self.prepared("validation").frame_vectors(), check)}
+        return {
+            "seconds": seconds,
+            **held_out.wav2clip_scores(model, self.prepared("validation").frame_vectors(), check),
+        }
 
     def train_probe(self) -> dict[str, Any]:
         data = self.sounds("evaluators")
@@ -165,7 +174,9 @@ class Workshop:
         image, text = (vectors[-self.held_out_pairs :] for vectors in self.pair_vectors)
         ids = [str(k) for k in range(len(text))]
         how = self.preset.sampling
-        drawn = sample_image_embedding(prior.eval(), torch.from_numpy(text), ids, 0, how.prior_guidance_scale, how.prior_steps)
+        drawn = sample_image_embedding(
+            prior.eval(), torch.from_numpy(text), ids, 0, how.prior_guidance_scale, how.prior_steps
+        )
         guess = drawn.numpy()
         return {
             "cosine_to_image": float((guess * image).sum(1).mean()),
@@ -173,16 +184,25 @@ class Workshop:
             "gap": float(np.linalg.norm(guess.mean(0) - image.mean(0))),
         }
 
+    def prior(self, name: str) -> PriorTransformer:
+        folder = str(self.work / f"prior-{name}")
+        prior: PriorTransformer = PriorTransformer.from_pretrained(folder, low_cpu_mem_usage=False)
+        return prior.eval()
+
     def gate(self) -> dict[str, Any]:
         """Factors readable from each route's vectors, on held-out pairs."""
         image, text = self.pair_vectors
         cut = len(image) - self.held_out_pairs
         shown = min(cut, 10_000)
         shifted = text[cut:] - text[:cut].mean(0) + image[:cut].mean(0)
-        routes = {"image": image[cut:], "text": text[cut:], "text+shift": shifted / np.linalg.norm(shifted, axis=1, keepdims=True)}
+        routes = {
+            "image": image[cut:],
+            "text": text[cut:],
+            "text+shift": shifted / np.linalg.norm(shifted, axis=1, keepdims=True),
+        }
         how = self.preset.sampling
         for name in ("pd", "sd"):
-            prior = PriorTransformer.from_pretrained(str(self.work / f"prior-{name}")).eval()
+            prior = self.prior(name)
             ids = [str(k) for k in range(len(image) - cut)]
             drawn = sample_image_embedding(
                 prior, torch.from_numpy(text[cut:]), ids, 0, how.prior_guidance_scale, how.prior_steps
@@ -196,7 +216,9 @@ class Workshop:
         if name == "clip-tta":
             shown = generators.caption_conditions(data, data.vectors("clip_text"), "micro")
         elif name == "clap-tta":
-            shown = generators.caption_conditions(data, self.clap_text(self.sounds("train").captions), None)
+            shown = generators.caption_conditions(
+                data, self.clap_text([str(text) for text in data.table["caption"]]), None
+            )
         else:
             shown = generators.frame_conditions(data)
         run = self.work / "generators" / name
@@ -207,10 +229,13 @@ class Workshop:
         return {"seconds": last["seconds"], "steps": last["step"], "seed": seed}
 
     def clap_text(self, captions: list[str]) -> Vectors:
-        model = evaluators.ContrastiveSoundText(self.vocabulary, CONTEXT)
-        from safetensors.torch import load_file
-
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(self.work / "evaluators" / "clap.safetensors").items()})
+        model = ContrastiveSoundText(self.vocabulary, CONTEXT)
+        model.load_state_dict(
+            {
+                k: v.float() if v.is_floating_point() else v
+                for k, v in load_file(self.work / "evaluators" / "clap.safetensors").items()
+            }
+        )
         with torch.no_grad():
             return np.asarray(model.eval().text(self.tokens(captions)).numpy())
 
@@ -220,9 +245,11 @@ class Workshop:
         settings = {**model.what.as_dict(), "clip": None if name == "clap-tta" else "micro"}
         if name in ("clip-tta", "clap-tta"):
             return CLIPSonicPipeline(model.unet, model.scheduler, settings=settings)
-        pd, sd = (PriorTransformer.from_pretrained(str(self.work / f"prior-{kind}")) for kind in ("pd", "sd"))
+        pd, sd = self.prior("pd"), self.prior("sd")
         image, text = self._prior_pairs("pd")
-        return generators.with_priors(CLIPSonicPipeline(model.unet, model.scheduler, settings=settings), pd, sd, image, text)
+        return generators.with_priors(
+            CLIPSonicPipeline(model.unet, model.scheduler, settings=settings), pd, sd, image, text
+        )
 
 
 def generator_names(recipe: Recipe) -> dict[str, int]:
@@ -258,7 +285,13 @@ def train_everything(shop: Workshop, only: tuple[str, ...] = ()) -> dict[str, An
 
 
 def new_workshop(
-    work: Path, recipe: Recipe, *, seed: int = 0, workers: int = 1, say: Callable[[str], None], preset: Preset | None = None
+    work: Path,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    say: Callable[[str], None],
+    preset: Preset | None = None,
 ) -> Workshop:
     """A workshop below `work`; a folder that belongs to another recipe is refused.
 

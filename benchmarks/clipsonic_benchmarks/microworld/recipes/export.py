@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clipsonic import CLIPSonicPipeline
 from safetensors.torch import save_file
+
+from clipsonic import CLIPSonicPipeline
 
 RECORD = Path(__file__).parents[1] / "record.json"
 

@@ -1,4 +1,4 @@
-"""Train the sound generators: CLIPSonic on frames, CLIP-TTA and CLAP-TTA on captions, all with one network and budget."""
+"""Train the generators: CLIPSonic on frames, CLIP-TTA and CLAP-TTA on captions, with one network and budget."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import PriorTransformer
+from numpy.typing import NDArray
+
 from clipsonic import CLIPSonicPipeline
 from clipsonic.data import PreparedData
 from clipsonic.preset import Preset
 from clipsonic.train import TrainingSet, train
-from diffusers import PriorTransformer
-from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 

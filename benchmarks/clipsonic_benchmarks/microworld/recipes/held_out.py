@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
-from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText, FactorProbe, SoundEncoder
 from numpy.typing import NDArray
 from torch import Tensor
 
 from clipsonic_benchmarks.microworld.factors import LEVELS
 from clipsonic_benchmarks.microworld.recipes.material import Heard
+from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText, FactorProbe, SoundEncoder
 
 Vectors = NDArray[np.float32]
 Scores = dict[str, float]
+_Output = TypeVar("_Output")
 
 
 def recall_at(queries: Vectors, gallery: Vectors, k: int) -> float:
@@ -35,7 +37,7 @@ def contrastive_scores(left: Vectors, right: Vectors) -> Scores:
 
 
 @torch.no_grad()
-def hear(model: torch.nn.Module, data: Heard) -> list[Tensor]:
+def hear(model: Callable[[Tensor], _Output], data: Heard) -> list[_Output]:
     """Run a sound network over all sounds of a corpus, in batches."""
     rows = np.arange(len(data.ids))
     return [model(data.batch(rows[k : k + 100])) for k in range(0, len(rows), 100)]

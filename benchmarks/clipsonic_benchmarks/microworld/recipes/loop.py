@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clipsonic.checkpoint import load_checkpoint, load_optimizer_state, optimizer_state, save_checkpoint
 from numpy.typing import NDArray
 from torch import Tensor
+
+from clipsonic.checkpoint import load_checkpoint, load_optimizer_state, optimizer_state, save_checkpoint
 
 BatchLoss = Callable[[NDArray[np.int64], torch.Generator], Tensor]
 """Item indices of a batch, and the step's own randomness, to the loss."""
@@ -79,7 +80,9 @@ def fit(module: torch.nn.Module, loss: BatchLoss, schedule: Schedule, run: Path)
         if step % schedule.report_every == 0 or step == schedule.steps:
             seconds = time.monotonic() - started
             with (run / "log.jsonl").open("a") as log:
-                log.write(json.dumps({"schema": 1, "step": step, "loss": float(value.detach()), "seconds": seconds}) + "\n")
+                log.write(
+                    json.dumps({"schema": 1, "step": step, "loss": float(value.detach()), "seconds": seconds}) + "\n"
+                )
         if step % schedule.save_every == 0 or step == schedule.steps:
             save_checkpoint(
                 checkpoint,

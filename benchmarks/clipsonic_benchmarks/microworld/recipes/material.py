@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clipsonic.video import read_video
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from clipsonic.video import read_video
 from clipsonic_benchmarks.microworld.corpus import FRAMES_PER_SECOND, world_item, write_corpus
 from clipsonic_benchmarks.microworld.factors import LEVELS, generator
 from clipsonic_benchmarks.microworld.frames import render
@@ -74,18 +74,23 @@ def _sound_of(path: Path) -> NDArray[np.float16]:
     return np.pad(samples, (0, SAMPLES - len(samples))).astype(np.float16)
 
 
-def heard(work: Path, split: str, seed: int, n: int, workers: int, advance: Callable[[int], None] | None = None) -> Heard:
-    """Write a corpus below `work/corpora` if it is not there, and decode its sounds once."""
+def corpus_folder(work: Path, split: str, seed: int, n: int, workers: int) -> Path:
+    """Write a corpus below `work/corpora` if it is not there."""
     folder = work / "corpora" / split
     if not (folder / "factors.csv").exists():
-        write_corpus(folder, split, n, seed, workers, advance)
+        write_corpus(folder, split, n, seed, workers)
+    return folder
+
+
+def heard(work: Path, split: str, seed: int, n: int, workers: int) -> Heard:
+    """A corpus as sounds, decoded once."""
+    folder = corpus_folder(work, split, seed, n, workers)
     captions = _column(folder / "captions.csv", "caption")
-    factors = np.array(
-        [
-            [levels.index(type(levels[0])(row[name])) for name, levels in LEVELS.items()]
-            for row in csv.DictReader((folder / "factors.csv").open(newline=""))
-        ]
-    )
+    columns = [
+        [levels.index(type(levels[0])(value)) for value in _column(folder / "factors.csv", name)]
+        for name, levels in LEVELS.items()
+    ]
+    factors = np.array(columns).T
     ids = _column(folder / "captions.csv", "id")
     cache = work / f"sounds-{split}-{seed}-{n}.safetensors"
     if not cache.exists():

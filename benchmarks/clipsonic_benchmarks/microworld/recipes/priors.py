@@ -1,15 +1,16 @@
-"""Train the two diffusion priors: PD on image-caption pairs without sound, SD on the captions of the training videos."""
+"""Train the diffusion priors: PD on image-caption pairs without sound, SD on the captions of the training videos."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
-from clipsonic.prior import build_prior
 from diffusers import DDPMScheduler, PriorTransformer
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clipsonic.prior import build_prior
 from clipsonic_benchmarks.microworld.recipes.loop import Schedule, fit
 from clipsonic_benchmarks.microworld.recipes.recipe import Effort
 
@@ -33,7 +34,7 @@ def train_prior(image: Tensor, text: Tensor, effort: Effort, seed: int, run: Pat
     clean_all = (image - prior.clip_mean.detach()) / prior.clip_std.detach()
     noising = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="sample")
 
-    def loss(rows: NDArray[object], generator: torch.Generator) -> Tensor:
+    def loss(rows: NDArray[np.int64], generator: torch.Generator) -> Tensor:
         picked = torch.from_numpy(rows)
         clean = clean_all[picked]
         noise = torch.randn(clean.shape, generator=generator)

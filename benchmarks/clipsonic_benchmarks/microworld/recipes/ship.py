@@ -8,11 +8,10 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from clipsonic_metrics.embedders.microworld.files import write_digests
-
 from clipsonic_benchmarks.microworld.recipes import export
 from clipsonic_benchmarks.microworld.recipes.everything import Workshop, generator_names
 from clipsonic_benchmarks.microworld.recipes.shipped import measure_shipped
+from clipsonic_metrics.embedders.microworld.files import write_digests
 
 _SHIPPED_SEEDS = (0,)
 """Generator seeds whose weights ship: the first, named before any was trained. The record reports all of them."""
@@ -27,7 +26,9 @@ def ship_everything(shop: Workshop, reports: dict[str, Any]) -> None:
         shutil.copytree(shop.work / "clip", target)
     for name in ("clap", "wav2clip", "probe"):
         for suffix in (".safetensors", ".json"):
-            shutil.copyfile(shop.work / "evaluators" / f"{name}{suffix}", folders["clipsonic_metrics"] / f"{name}{suffix}")
+            shutil.copyfile(
+                shop.work / "evaluators" / f"{name}{suffix}", folders["clipsonic_metrics"] / f"{name}{suffix}"
+            )
     write_digests(folders["clipsonic_metrics"])
     for name, seed in generator_names(shop.recipe).items():
         if name.startswith("micro-") and seed not in _SHIPPED_SEEDS:

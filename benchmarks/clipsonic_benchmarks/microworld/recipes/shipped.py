@@ -1,21 +1,21 @@
-"""Measure the shipped weights on a few validation items made on the spot: what the record states, a test measures again.
+"""Measure the shipped weights on a few validation items: what the record states, a test measures again.
 
-The items are made in memory (no codec), so the figures differ a little from the held-out scores of the stages, which are
-over the whole validation split as decoded from video files.
+The items are made in memory (no codec), so the figures differ a little from the held-out scores of the stages, which
+are over the whole validation split as decoded from video files.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
 from clipsonic.pipeline import load_model
 from clipsonic.weights import model_folder, model_names
-from clipsonic_metrics.embedders import load_embedder
-from clipsonic_metrics.sound import Sound
-
 from clipsonic_benchmarks.microworld.corpus import WorldItem, world_item
 from clipsonic_benchmarks.microworld.factors import KINDS
 from clipsonic_benchmarks.microworld.recipes.held_out import Scores, Vectors, contrastive_scores
 from clipsonic_benchmarks.microworld.sounds import RATE_HZ
+from clipsonic_metrics.embedders import load_embedder
+from clipsonic_metrics.sound import Sound
 
 _ITEMS = 100
 _GENERATED = 30

@@ -10,6 +10,7 @@ import gzip
 import os
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 Pair = tuple[str, str]
@@ -20,7 +21,7 @@ def learn_merges(words: Iterable[str]) -> list[Pair]:
     spelled = [[*word[:-1], word[-1] + "</w>"] for word in sorted(set(words))]
     merges: list[Pair] = []
     while any(len(symbols) > 1 for symbols in spelled):
-        pairs = Counter(pair for symbols in spelled for pair in zip(symbols, symbols[1:], strict=False))
+        pairs = Counter(pair for symbols in spelled for pair in pairwise(symbols))
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         merges.append(best)
         spelled = [_merge(symbols, best) for symbols in spelled]

@@ -6,6 +6,7 @@ the generators are trained with), and treat every item alone: nothing is standar
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import open_clip
@@ -35,7 +36,7 @@ class SoundTower(nn.Module):
         self.register_buffer("filters", filters.T.contiguous(), persistent=False)
         channels = (1, 32, 48, 64, 96)
         layers: list[nn.Module] = []
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.SiLU()]
         layers += [
             nn.Conv2d(channels[-1], channels[-1], 3, padding=1, bias=False),
