@@ -27,7 +27,7 @@ _BATCH = 64
 
 
 class FrozenClip:
-    """A CLIP in evaluation mode. Embeddings do not depend on the batch an item is in."""
+    """A CLIP in evaluation mode. What batch an item is in changes its embedding by rounding alone (1e-7)."""
 
     def __init__(self, name: str) -> None:
         """Load a CLIP by name.

@@ -18,7 +18,11 @@ from torchaudio.functional import melscale_fbanks
 
 @dataclass(frozen=True)
 class MelConfig:
-    """What a log-mel spectrogram is. Frequencies in Hz, times in samples; `centre` and `scale` in log units."""
+    """What a log-mel spectrogram is. Frequencies in Hz, times in samples; `centre` and `scale` in log units.
+
+    `ceiling`, in log units, bounds what a model may generate, not what is analysed: guidance overshoots, and a log-mel
+    two units too high is a sound beyond full scale.
+    """
 
     rate_hz: int = 16_000
     n_fft: int = 1024
@@ -28,6 +32,7 @@ class MelConfig:
     f_min_hz: float = 0.0
     f_max_hz: float = 8000.0
     floor: float = 1e-3
+    ceiling: float = 1.6
     centre: float = -4.0
     scale: float = 2.25
     patch: tuple[int, int] = (8, 8)
@@ -107,8 +112,8 @@ def normalise(log_mel: Tensor, config: MelConfig) -> Tensor:
 
 
 def denormalise(values: Tensor, config: MelConfig) -> Tensor:
-    """The exact inverse of `normalise`, held above the floor that every real log-mel has."""
-    return torch.clamp(values * config.scale + config.centre, min=math.log(config.floor))
+    """The exact inverse of `normalise`, held above the floor that every log-mel has and below `ceiling`."""
+    return torch.clamp(values * config.scale + config.centre, min=math.log(config.floor), max=config.ceiling)
 
 
 def to_patches(values: Tensor, config: MelConfig) -> Tensor:

@@ -28,7 +28,7 @@ from clipsonic.network import predict
 from clipsonic.noise import addressed_noise
 from clipsonic.prior import sample_image_embedding
 from clipsonic.settings import Settings
-from clipsonic.vocoder import GriffinLimVocoder
+from clipsonic.vocoder import GriffinLimVocoder, within_full_scale
 
 ROUTES: Final = ("image", "text", "text+shift", "text+prior-pd", "text+prior-sd", "unconditional")
 Vectors = NDArray[np.float32]
@@ -36,10 +36,14 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class GeneratedAudio:
-    """samples: float32 (items, time) in [-1, 1]; log_mel: float32 (items, bands, frames), natural log."""
+    """samples: float32 (items, time) in [-1, 1]; log_mel: float32 (items, bands, frames), natural log.
+
+    gain: (items,), below 1 where a sound was turned down because its log-mel asked for more than full scale.
+    """
 
     samples: Vectors
     log_mel: Vectors
+    gain: Vectors
     rate_hz: int
 
 
@@ -156,10 +160,13 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         seed: int = 0,
         guidance_scale: float | None = None,
         steps: int | None = None,
-        batch_size: int = 32,
+        batch_size: int = 10,
         progress: Callable[[int], None] | None = None,
     ) -> GeneratedAudio:
-        """Generate one sound per id. Noise is addressed by (seed, id): batch size and order change nothing.
+        """Generate one sound per id. Noise is addressed by (seed, id): neither order nor company changes a sound.
+
+        Every batch has `batch_size` rows, the last one filled up, so the arithmetic of an item does not depend on the
+        others. Another `batch_size` changes the log-mel in its sixth digit, and with it the phases the vocoder finds.
 
         Args:
             condition: unit vectors (items, dim), or None for unconditional sounds.
@@ -177,16 +184,21 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
             raise ValueError(f"expected conditions of shape {expected}, got {condition.shape}")
         scale = self.what.guidance_scale if guidance_scale is None else guidance_scale
         asked = self.standardise(condition, len(ids))
-        mels, samples = [], []
+        mels, samples, gains = [], [], []
         for start in range(0, len(ids), batch_size):
-            batch = slice(start, start + batch_size)
+            rows = list(range(start, min(start + batch_size, len(ids))))
+            filled = rows + rows[:1] * (batch_size - len(rows))
             free = scale == 1.0 or condition is None
-            patches = self._denoise(asked[batch], ids[batch], seed, 1.0 if free else scale, steps)
-            mels.append(denormalise(from_patches(patches, self.what.mel), self.what.mel))
-            samples.append(self.vocoder(mels[-1]))
+            patches = self._denoise(asked[filled], [ids[k] for k in filled], seed, 1.0 if free else scale, steps)
+            mels.append(denormalise(from_patches(patches[: len(rows)], self.what.mel), self.what.mel))
+            turned_down, gain = within_full_scale(self.vocoder(mels[-1]))
+            samples.append(turned_down)
+            gains.append(gain)
             if progress is not None:
                 progress(len(mels[-1]))
-        return GeneratedAudio(torch.cat(samples).numpy(), torch.cat(mels).numpy(), self.what.mel.rate_hz)
+        return GeneratedAudio(
+            torch.cat(samples).numpy(), torch.cat(mels).numpy(), torch.cat(gains).numpy(), self.what.mel.rate_hz
+        )
 
     def _denoise(self, asked: Tensor, ids: Sequence[str], seed: int, scale: float, steps: int) -> Tensor:
         mel = self.what.mel
@@ -205,8 +217,8 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         return torch.as_tensor(sample)
 
     def vocode(self, log_mel: Vectors) -> Vectors:
-        """Log-mel (items, bands, frames) to samples (items, frames * hop)."""
-        return np.asarray(self.vocoder(torch.from_numpy(log_mel)).numpy())
+        """Log-mel (items, bands, frames) to samples (items, frames * hop) in [-1, 1], turned down where need be."""
+        return np.asarray(within_full_scale(self.vocoder(torch.from_numpy(log_mel)))[0].numpy())
 
     def log_mel(self, samples: Vectors) -> Vectors:
         """Samples (items, time) at the model's rate to log-mel (items, bands, frames)."""

@@ -55,16 +55,19 @@ def read_video(path: Path, rate_hz: int, frames_per_second: float, max_seconds: 
 def _frames(
     container: av.container.InputContainer, per_second: float, max_seconds: float | None
 ) -> Iterator[NDArray[np.uint8]]:
-    wanted, width, height = 0.0, 0, 0
+    first, wanted, width, height = None, 0.0, 0, 0
     for frame in container.decode(video=0):
-        time = frame.time or 0.0
+        stamp = frame.time or 0.0
+        first = stamp if first is None else first  # a cut without re-encoding keeps the time of the film it is from
+        time = stamp - first
         if max_seconds is not None and time >= max_seconds:
             return
         if time >= wanted - 1e-6:
             width, height = width or frame.width, height or frame.height  # a stream may change them midway
             picture = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
             yield picture.astype(np.uint8, copy=False)
-            wanted += 1.0 / per_second
+            while wanted <= time + 1e-6:
+                wanted += 1.0 / per_second
 
 
 def _sound(container: av.container.InputContainer, max_seconds: float | None) -> tuple[NDArray[np.float32], int]:

@@ -39,7 +39,7 @@ class GriffinLimVocoder(torch.nn.Module):
 
     @torch.no_grad()
     def forward(self, log_mel: Tensor) -> Tensor:
-        """(items, bands, frames) to (items, frames * hop) samples in [-1, 1].
+        """(items, bands, frames) to (items, frames * hop) samples, beyond [-1, 1] where the log-mel asks for it.
 
         One item at a time: the search amplifies the rounding that differs between batch sizes until it can be heard.
         """
@@ -59,7 +59,17 @@ class GriffinLimVocoder(torch.nn.Module):
             length=None,
             rand_init=False,
         )
-        return torch.clamp(_fit(samples, log_mel.shape[-1] * config.hop, config), -1.0, 1.0)
+        return _fit(samples, log_mel.shape[-1] * config.hop, config)
+
+
+def within_full_scale(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn down each sound whose peak is beyond 1, instead of clipping it.
+
+    Returns:
+        The samples (items, time) in [-1, 1], and the gain of each item (items,), 1 where nothing was done.
+    """
+    gain = 1.0 / samples.abs().amax(1).clamp(min=1.0)
+    return samples * gain[:, None], gain
 
 
 def _fit(samples: Tensor, length: int, config: MelConfig) -> Tensor:

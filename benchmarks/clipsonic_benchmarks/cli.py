@@ -35,8 +35,19 @@ app.add_typer(microworld, name="microworld", help="Make the micro-world's corpus
 JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the whole record; - is stdout.")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"clipsonic-bench {version('clipsonic')}")
+        raise typer.Exit
+
+
 @app.callback()
-def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
     """Run benchmark suites of text- and image-to-audio systems, and read their results."""
 
 

@@ -7,14 +7,14 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, Final
 
 from clipsonic_benchmarks.claims import Comparison, check, judge
 from clipsonic_benchmarks.embed import Asked, AskTask, EmbedTask, Heard, SoundFile, embed, embed_queries
 from clipsonic_benchmarks.environment import environment
-from clipsonic_benchmarks.files import write_json
+from clipsonic_benchmarks.files import file_digest, write_json
 from clipsonic_benchmarks.gap import GapTask, RouteGap, measure
 from clipsonic_benchmarks.progress import Progress
 from clipsonic_benchmarks.registry import SystemSpec
@@ -79,13 +79,16 @@ def _files(run: SystemRun) -> tuple[SoundFile, ...]:
 
 
 def _real_sounds(split: Split) -> tuple[SoundFile, ...]:
-    from clipsonic_benchmarks.files import file_digest
-
     return tuple(SoundFile(item.sound, file_digest(item.sound)) for item in split.items if item.sound is not None)
 
 
 def _score(
-    request: Request, done: Finished, target: Target, heard: dict[str, Sounds], executor: Executor, advance: Any
+    request: Request,
+    done: Finished,
+    target: Target,
+    heard: dict[str, Sounds],
+    executor: Executor,
+    advance: Callable[[int], None],
 ) -> dict[str, Scored]:
     tasks = [ScoreTask(run.spec.text, heard[run.spec.text], target, request.metrics) for run in done.runs]
     scored = {}
@@ -117,7 +120,7 @@ def _compare(
     target: Target,
     heard: dict[str, Sounds],
     executor: Executor,
-    advance: Any,
+    advance: Callable[[int], None],
 ) -> tuple[list[Comparison], list[dict[str, str]]]:
     families = set(request.metrics)
     metrics = tuple(m for m in request.suite.compared_metrics if m.partition("/")[0].partition("@")[0] in families)

@@ -14,6 +14,10 @@ COLOURS: Final = {"route": "#0e9f8e", "text-trained": "#8b5cf6", "third-party": 
 VERDICTS: Final = {"better": "#0e9f8e", "worse": "#e0483e", "inconclusive": "#8a93a3"}
 FLOORS: Final = {"fad": "noise", "kad": "noise"}
 CEILING: Final = "reference"
+_SYMBOLS: Final = (
+    "circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "hexagon", "x", "triangle-down",
+    "hourglass", "bowtie", "triangle-left", "triangle-right",
+)  # fmt: skip
 _LEFT_END: Final = -60
 """Where the ladder ends below the floor, in %."""
 _ROW: Final = 25
@@ -131,19 +135,7 @@ def ladder(systems: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict
     found = rungs(systems, metrics)
     if not found:
         return None
-    figure = _figure(2 * len({one["metric"] for one in found}), "% of the way from floor control to real sounds")
-    symbols = (
-        "circle",
-        "square",
-        "diamond",
-        "triangle-up",
-        "cross",
-        "star",
-        "pentagon",
-        "hexagon",
-        "x",
-        "triangle-down",
-    )
+    figure = _figure(2 * len({one["metric"] for one in found}), "% of the way from floor to real sounds")
     labels = list(dict.fromkeys(one["label"] for one in found if one["label"] != CEILING))
     for index, label in enumerate(labels):
         rows = [one for one in found if one["label"] == label][::-1]
@@ -156,7 +148,7 @@ def ladder(systems: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict
             marker={
                 "color": COLOURS[rows[0]["family"]],
                 "size": 11,
-                "symbol": symbols[index % len(symbols)] + open_mark,
+                "symbol": _SYMBOLS[index % len(_SYMBOLS)] + open_mark,
             },
             hovertemplate=f"<b>{label}</b><br>%{{x:.0f}} %<extra></extra>",
         )

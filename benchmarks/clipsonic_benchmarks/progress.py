@@ -51,16 +51,19 @@ def _bar(says: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _lines(says: str, total: int) -> Callable[[int], None]:
-    done, started = 0, time.monotonic()
-    told = started
+    """Lines instead of a bar. The time left is reckoned from the first steps on: before them, workers only start up."""
+    done, first, since = 0, 0, 0.0
+    told = time.monotonic()
     _tell(f"{says} …")
 
     def advance(steps: int) -> None:
-        nonlocal done, told
+        nonlocal done, first, since, told
         done += steps
         now = time.monotonic()
-        if now - told >= _LINE_EVERY_S and 0 < done < total:
-            left = (now - started) / done * (total - done)
+        if not first:
+            first, since = done, now
+        elif now - told >= _LINE_EVERY_S and done < total:
+            left = (now - since) / (done - first) * (total - done)
             _tell(f"  {done} of {total}, about {left:.0f} s left")
             told = now
 

@@ -7,8 +7,10 @@ items. For set metrics (FAD, KAD) all seeds and windows of an item are its frame
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -50,6 +52,13 @@ class Target:
     factors: Mapping[str, Mapping[str, int]]
     protocols: Mapping[str, str]
     self_reference: tuple[str, ...] = ()
+
+    @cached_property
+    def reference_digest(self) -> str:
+        """Which reference set it is: SHA-256 of its embeddings, 12 digits."""
+        return hashlib.sha256(b"".join(np.ascontiguousarray(rows).tobytes() for rows in self.reference)).hexdigest()[
+            :12
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +123,19 @@ def score(task: ScoreTask) -> Scored:
 
 
 def _fad(sounds: Sounds, target: Target, scored: Scored) -> None:
-    protocol = f"fad@1/reference:{len(target.reference)}/{target.protocols['sound_text']}"
+    protocol = _against_reference(sounds, target)
     scored.scores.append(fad(_reference(target), sounds.frames(), seed=SEED, protocol=protocol))
 
 
 def _kad(sounds: Sounds, target: Target, scored: Scored) -> None:
-    protocol = f"kad@1/reference:{len(target.reference)}/{target.protocols['sound_text']}"
+    protocol = _against_reference(sounds, target)
     scored.scores.append(kad(_reference(target), sounds.frames(), seed=SEED, protocol=protocol))
+
+
+def _against_reference(sounds: Sounds, target: Target) -> str:
+    """What decides a set metric beside the metric: which reference set, how many items, which embedder."""
+    reference = f"{target.reference_digest}:{len(target.reference)}"
+    return f"reference:{reference}/items:{len(sounds.items)}/{target.protocols['sound_text']}"
 
 
 def _reference(target: Target) -> list[Vectors]:
@@ -132,7 +147,7 @@ def _reference(target: Target) -> list[Vectors]:
 def _clap(sounds: Sounds, target: Target, scored: Scored) -> None:
     ids = _with(sounds, target.captions, "caption")
     text = np.stack([target.captions[id] for id in ids])
-    protocol = f"clap-score@1/{target.protocols['sound_text']}"
+    protocol = target.protocols["sound_text"]
 
     def of(seed: int) -> Score:
         audio = [sounds.heard.clap[row] for row in sounds.rows(ids, seed)]
@@ -144,7 +159,7 @@ def _clap(sounds: Sounds, target: Target, scored: Scored) -> None:
 def _clip(sounds: Sounds, target: Target, scored: Scored) -> None:
     ids = _with(sounds, target.frames, "frame")
     image = np.stack([target.frames[id] for id in ids])
-    protocol = f"clip-score@1/{target.protocols['sound_image']}/{target.protocols['image']}/middle-frame"
+    protocol = f"{target.protocols['sound_image']}/{target.protocols['image']}/middle-frame"
 
     def of(seed: int) -> Score:
         audio = [sounds.heard.wav2clip[row] for row in sounds.rows(ids, seed)]
@@ -156,7 +171,7 @@ def _clip(sounds: Sounds, target: Target, scored: Scored) -> None:
 def _accuracy(sounds: Sounds, target: Target, scored: Scored) -> None:
     ids = _with(sounds, target.factors, "factors")
     truth = {name: np.array([target.factors[id][name] for id in ids]) for name in target.factors[ids[0]]}
-    protocol = f"factor-accuracy@1/{target.protocols['probe']}"
+    protocol = target.protocols["probe"]
     for name, labels in truth.items():
 
         def of(seed: int, name: str = name, labels: NDArray[np.int64] = labels) -> Score:
@@ -169,7 +184,7 @@ def _accuracy(sounds: Sounds, target: Target, scored: Scored) -> None:
 def _retrieval(sounds: Sounds, target: Target, scored: Scored) -> None:
     ids = _with(sounds, target.captions, "caption")
     text = np.stack([target.captions[id] for id in ids])
-    protocol = f"retrieval@1/captions:{len(ids)}/{target.protocols['sound_text']}"
+    protocol = f"captions:{len(ids)}/{target.protocols['sound_text']}"
     for k in RETRIEVED:
         if k > len(ids):
             scored.absent[f"retrieval@{k}"] = f"{len(ids)} items, {k} needed"

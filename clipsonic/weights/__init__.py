@@ -1,6 +1,6 @@
 """The small trained models that ship with this package, one model folder each, and where they lie.
 
-`micro-0`, `micro-1`, … are the seeds of one frozen recipe; `micro` is seed 0, chosen before any was trained.
+`micro-N` is seed N of one recipe; `micro` is seed 0, named before any was trained and the only one that ships.
 """
 
 from __future__ import annotations

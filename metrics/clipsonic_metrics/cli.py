@@ -52,9 +52,18 @@ Seed = Annotated[int, typer.Option(help="Seed of the resampling, and of KAD's ba
 Embedder = Annotated[str | None, typer.Option(metavar="E", help="Embedder of sounds (and captions).")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"clipsonic-metrics {version('clipsonic')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
 ) -> None:
     """Metrics of text- and image-to-audio generation on folders of sounds, each with an interval and a protocol."""
 

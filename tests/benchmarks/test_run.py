@@ -298,6 +298,7 @@ def test_a_record_that_contradicts_itself_is_refused(record: dict[str, Any]) -> 
 
 _SCRIPT = """
 import importlib, importlib.util, sys, time
+from concurrent.futures import ThreadPoolExecutor
 spec = importlib.util.spec_from_file_location("benchmark_fakes", sys.argv[1])
 fakes = importlib.util.module_from_spec(spec)
 sys.modules["benchmark_fakes"] = fakes
@@ -312,6 +313,7 @@ def slow(self, items, seed):
     return real(self, items, seed)
 fakes.FakeSystem.generate = slow
 importlib.import_module("clipsonic_benchmarks.run")._BATCH = 3
+put("clipsonic_benchmarks.work.worker_processes", lambda count: ThreadPoolExecutor(1))  # one batch after another
 from clipsonic_benchmarks.cli import run_command
 sys.exit(run_command(sys.argv[3:]))
 """

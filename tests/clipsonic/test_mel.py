@@ -95,15 +95,16 @@ def test_silence_is_the_floor(config: MelConfig) -> None:
     assert torch.all(LogMel(config)(torch.zeros(1, config.samples)) == torch.log(torch.tensor(config.floor)))
 
 
-def test_normalising_is_undone_exactly_above_the_floor() -> None:
-    log_mel = torch.linspace(math.log(TINY.floor), 3.0, 16 * 32).reshape(1, 16, 32)
+def test_normalising_is_undone_exactly_between_floor_and_ceiling() -> None:
+    log_mel = torch.linspace(math.log(TINY.floor), TINY.ceiling, 16 * 32).reshape(1, 16, 32)
     seen = normalise(log_mel, TINY)
     torch.testing.assert_close(seen[0, 0, 0], torch.tensor((math.log(TINY.floor) - TINY.centre) / TINY.scale))
     torch.testing.assert_close(denormalise(seen, TINY), log_mel)
 
 
-def test_denormalise_holds_what_the_network_invents_above_the_floor() -> None:
+def test_denormalise_holds_what_the_network_invents_between_floor_and_ceiling() -> None:
     assert torch.all(denormalise(torch.full((1, 16, 32), -100.0), TINY) == math.log(TINY.floor))
+    assert torch.all(denormalise(torch.full((1, 16, 32), 100.0), TINY) == TINY.ceiling)
 
 
 @pytest.mark.parametrize("config", CONFIGS)

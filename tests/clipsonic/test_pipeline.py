@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clipsonic.pipeline import ROUTES, CLIPSonicPipeline, load_model
 from clipsonic.prior import sample_image_embedding
 from clipsonic.settings import Conditioning, Settings
+from clipsonic.vocoder import within_full_scale
 
 IDS = [f"item-{k}" for k in range(5)]
 Vectors = NDArray[np.float32]
@@ -203,10 +204,10 @@ def test_guidance_of_one_is_the_conditional_model(
         return forward(*arguments, class_labels=class_labels, **named)
 
     monkeypatch.setattr(complete.unet, "forward", spy)
-    complete.generate(vectors, IDS, guidance_scale=1.0, steps=3)
+    complete.generate(vectors, IDS, guidance_scale=1.0, steps=3, batch_size=5)
     assert len(seen) == 3 and all(torch.equal(each, complete.standardise(vectors, 5)) for each in seen)
     seen.clear()
-    complete.generate(vectors, IDS, guidance_scale=2.0, steps=3)
+    complete.generate(vectors, IDS, guidance_scale=2.0, steps=3, batch_size=5)
     assert len(seen) == 3 and all(torch.equal(each[:5], torch.zeros(5, 8)) for each in seen)
 
 
@@ -215,8 +216,8 @@ def test_guidance_in_closed_form(complete: CLIPSonicPipeline, vectors: Vectors) 
     free = complete.generate(None, IDS, steps=1).log_mel.astype(np.float64)
     told = complete.generate(vectors, IDS, steps=1, guidance_scale=1.0).log_mel.astype(np.float64)
     found = complete.generate(vectors, IDS, steps=1, guidance_scale=3.0).log_mel
-    floor = np.log(1e-3) + 1e-3
-    above = (free > floor) & (told > floor) & (found > floor)
+    floor, ceiling = np.log(1e-3) + 1e-3, complete.what.mel.ceiling - 1e-3
+    above = np.all([(values > floor) & (values < ceiling) for values in (free, told, found)], axis=0)
     assert above.mean() > 0.2 and np.abs(told - free).max() > 1e-3
     np.testing.assert_allclose(found[above], (free + 3 * (told - free))[above], atol=1e-3)
     assert np.abs(found - told)[above].max() > 1e-3
@@ -225,6 +226,19 @@ def test_guidance_in_closed_form(complete: CLIPSonicPipeline, vectors: Vectors) 
 def test_no_condition_needs_no_guidance(complete: CLIPSonicPipeline) -> None:
     one = complete.generate(None, IDS, guidance_scale=1.0).log_mel
     np.testing.assert_array_equal(complete.generate(None, IDS, guidance_scale=5.0).log_mel, one)
+
+
+def test_company_does_not_change_a_sound(complete: CLIPSonicPipeline, vectors: Vectors) -> None:
+    together = complete.generate(vectors, IDS, steps=2)
+    alone = complete.generate(vectors[3:4], IDS[3:4], steps=2)
+    np.testing.assert_array_equal(alone.samples[0], together.samples[3])
+
+
+def test_a_sound_beyond_full_scale_is_turned_down_and_not_clipped() -> None:
+    wave = torch.sin(torch.linspace(0, 50, 1000))
+    samples, gain = within_full_scale(torch.stack([4.0 * wave, 0.5 * wave]))
+    torch.testing.assert_close(samples, torch.stack([wave / wave.abs().max(), 0.5 * wave]))
+    torch.testing.assert_close(gain, torch.tensor([1 / (4.0 * float(wave.abs().max())), 1.0]))
 
 
 def test_progress_counts_the_sounds(complete: CLIPSonicPipeline, vectors: Vectors) -> None:
@@ -244,7 +258,7 @@ def test_generating_leaves_the_global_generator_and_autograd_alone(
 @pytest.mark.parametrize(
     ("ids", "steps", "dim", "message"),
     [
-        ([], 4, 8, "0 ids, 4 steps, batches of 32: at least 1 of each is needed"),
+        ([], 4, 8, "0 ids, 4 steps, batches of 10: at least 1 of each is needed"),
         (IDS, 0, 8, "5 ids, 0 steps"),
         (IDS, 4, 7, r"expected conditions of shape \(5, 8\), got \(5, 7\)"),
         (IDS[:3], 4, 8, r"expected conditions of shape \(3, 8\), got \(5, 8\)"),

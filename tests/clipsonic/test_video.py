@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -64,3 +66,22 @@ def test_a_truncated_file_is_refused(tmp_path: Path, videos: Path) -> None:
     (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
     with pytest.raises(VideoError, match="cannot be decoded"):
         read_video(tmp_path / "half.mp4", 8000, 1.0)
+
+
+def test_a_cut_that_keeps_the_times_of_its_film_loses_no_frame(tmp_path: Path) -> None:
+    """Cuts made without re-encoding start at the second they were cut from."""
+    path, late = tmp_path / "cut.mkv", 5
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=4)
+        video.width = video.height = 32
+        audio = container.add_stream("aac", rate=16_000, layout="mono")
+        for index in range(8):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 20 * index, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = 4 * late + index, Fraction(1, 4)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        sound = av.AudioFrame.from_ndarray(np.full((1, 32_000), 0.1, np.float32), format="fltp", layout="mono")
+        sound.sample_rate, sound.pts, sound.time_base = 16_000, 16_000 * late, Fraction(1, 16_000)
+        container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+    assert len(read_video(path, 16_000, 4.0, max_seconds=2.0).frames) == 8

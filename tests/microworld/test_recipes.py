@@ -25,6 +25,8 @@ RECIPE = Recipe(
     prior_pd=TINY,
     prior_sd=TINY,
     generator_seeds=(0, 1),
+    gate_kind=0.0,
+    gate_lead=-1.0,
 )
 
 
@@ -118,3 +120,28 @@ def test_a_killed_encoder_continues_as_if_unbroken(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "b", 6)
     assert torch.equal(train(tmp_path / "b", None), unbroken)
+
+
+def test_the_gate_refuses_a_clip_whose_images_are_no_reference() -> None:
+    from clipsonic_benchmarks.microworld.recipes.gate import check_gate
+
+    good = {"image": {"kind": 0.97, "size": 0.9}, "text": {"kind": 0.7, "size": 0.5}}
+    check_gate(good, kind=0.9, lead=0.05)
+    with pytest.raises(ValueError, match="the kind is read from 0.970 of the images, 0.99 needed"):
+        check_gate(good, kind=0.99, lead=0.05)
+    with pytest.raises(ValueError, match="by route text with 0.600; images must lead by 0.5"):
+        check_gate(good, kind=0.9, lead=0.5)
+
+
+def test_a_generator_is_not_trained_before_the_gate(tmp_path: Path) -> None:
+    shop = new_workshop(tmp_path, RECIPE, say=lambda line: None, preset=tiny_preset())
+    with pytest.raises(ValueError, match="the gate has not been passed"):
+        train_everything(shop, ("micro-0",))
+
+
+def test_what_is_not_trained_does_not_ship(tmp_path: Path) -> None:
+    from clipsonic_benchmarks.microworld.recipes.ship import ship_everything
+
+    shop = new_workshop(tmp_path, RECIPE, say=lambda line: None, preset=tiny_preset())
+    with pytest.raises(ValueError, match="nothing shipped: stages clip, clap"):
+        ship_everything(shop)

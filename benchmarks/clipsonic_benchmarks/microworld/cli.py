@@ -79,7 +79,7 @@ def train(
         if ship:
             from clipsonic_benchmarks.microworld.recipes.ship import ship_everything
 
-            ship_everything(shop, reports)
+            ship_everything(shop)
     except ValueError as error:
         raise BenchmarkError(str(error)) from error
     typer.echo(f"done: {', '.join(reports)}; logs and checkpoints in {work}")

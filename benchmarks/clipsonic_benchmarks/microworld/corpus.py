@@ -132,7 +132,9 @@ def _claim(out: Path, split: str, seed: int) -> None:
     if not mark.exists() and out.is_dir() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty and holds no corpus; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
-    mark.write_text(owner)
+    partial_path = mark.with_name(f".{mark.name}.{os.getpid()}.part")
+    partial_path.write_text(owner)
+    os.replace(partial_path, mark)
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:

@@ -1,7 +1,7 @@
 """Train everything the micro-world ships, in order, each stage resumable and skipped when its result is there.
 
-Order: corpora, CLIP, evaluation encoders, prepared data, priors, the gate, generators, held-out scores, export. A stage
-that is done has written `work/done/STAGE.json`: its seconds and scores, which become the record.
+Order: CLIP, evaluation encoders, priors, the gate, generators; corpora and prepared data are made as they are needed. A
+stage that is done has written `work/done/STAGE.json`: its seconds and scores, which become the record.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from clipsonic_benchmarks.microworld.factors import LEVELS
 from clipsonic_benchmarks.microworld.recipes import evaluators, export, generators, held_out
 from clipsonic_benchmarks.microworld.recipes.clip import train_clip
 from clipsonic_benchmarks.microworld.recipes.evaluators import CONTEXT
-from clipsonic_benchmarks.microworld.recipes.gate import readable_factors
+from clipsonic_benchmarks.microworld.recipes.gate import check_gate, readable_factors
 from clipsonic_benchmarks.microworld.recipes.material import Captioned, Heard, captioned, corpus_folder, heard
 from clipsonic_benchmarks.microworld.recipes.priors import train_prior
 from clipsonic_benchmarks.microworld.recipes.recipe import Recipe
@@ -209,9 +209,13 @@ class Workshop:
             )
             routes[f"text+prior-{name}"] = drawn.numpy()
         factors = self.pairs.factors
-        return {"accuracy": readable_factors(image[:shown], factors[:shown], routes, factors[cut:])}
+        accuracy = readable_factors(image[:shown], factors[:shown], routes, factors[cut:])
+        check_gate(accuracy, self.recipe.gate_kind, self.recipe.gate_lead)
+        return {"accuracy": accuracy}
 
     def train_generator(self, name: str, seed: int) -> dict[str, Any]:
+        if not (self.work / "done" / "gate.json").exists():
+            raise ValueError(f"{name}: the gate has not been passed; run the stage gate first")
         data = self.prepared("train")
         if name == "clip-tta":
             shown = generators.caption_conditions(data, data.vectors("clip_text"), "micro")

@@ -27,3 +27,21 @@ def readable_factors(
         for route, vectors in routes.items():
             scores[route][name] = float(reader.score((vectors - mean) / deviation, factors[:, column]))
     return scores
+
+
+def check_gate(accuracy: dict[str, dict[str, float]], kind: float, lead: float) -> None:
+    """Refuse a CLIP whose image queries are no upper reference.
+
+    Raises:
+        ValueError: the kind is read from images in fewer than `kind` of the items, or images do not lead every other
+            route by `lead` in accuracy averaged over the factors.
+    """
+    if accuracy["image"]["kind"] < kind:
+        raise ValueError(f"gate: the kind is read from {accuracy['image']['kind']:.3f} of the images, {kind} needed")
+    means = {route: float(np.mean(list(of_factor.values()))) for route, of_factor in accuracy.items()}
+    rival = max((route for route in means if route != "image"), key=lambda route: means[route])
+    if means["image"] - means[rival] < lead:
+        raise ValueError(
+            f"gate: factors are read from images with accuracy {means['image']:.3f} and by route {rival} with "
+            f"{means[rival]:.3f}; images must lead by {lead}"
+        )

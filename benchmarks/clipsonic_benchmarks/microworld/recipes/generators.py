@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from diffusers import PriorTransformer
 from numpy.typing import NDArray
 
@@ -33,7 +32,6 @@ def train_generator(
     preset: Preset, data: TrainingSet, seed: int, run: Path, report: Callable[[int, float], None] | None = None
 ) -> CLIPSonicPipeline:
     """Train on the CPU, whatever is at hand, so that the record can be made again anywhere."""
-    torch.set_num_threads(1)
     return train(preset, data, run, seed=seed, report=report, accelerator="cpu")
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clipsonic_benchmarks.microworld.factors import LEVELS
 from clipsonic_benchmarks.microworld.recipes.material import Heard
+from clipsonic_metrics import retrieval
 from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText, FactorProbe, SoundEncoder
 
 Vectors = NDArray[np.float32]
@@ -20,17 +21,17 @@ _Output = TypeVar("_Output")
 
 
 def recall_at(queries: Vectors, gallery: Vectors, k: int) -> float:
-    """Share of queries whose own item (same row) is among the k nearest of the gallery by cosine."""
-    similarity = queries @ gallery.T
-    rank = (similarity > np.diag(similarity)[:, None]).sum(1)
-    return float((rank < k).mean())
+    """Share of queries whose own item (same row) is among the k nearest of the gallery by cosine, ties shared."""
+    return retrieval(queries, gallery, k=(k,), protocol="held-out")[k].value
 
 
 def contrastive_scores(left: Vectors, right: Vectors) -> Scores:
     """Recall of matched rows, and how far the two modalities lie apart (Liang et al. 2022)."""
+    n = min(500, len(left))
     gap = np.linalg.norm(left.astype(np.float64).mean(0) - right.astype(np.float64).mean(0))
     return {
-        "recall_at_10_of_500": recall_at(left[:500], right[:500], 10),
+        f"recall_at_1_of_{n}": recall_at(left[:n], right[:n], 1),
+        f"recall_at_10_of_{n}": recall_at(left[:n], right[:n], 10),
         "gap": float(gap),
         "paired_cosine": float((left * right).sum(1).mean()),
     }

@@ -27,7 +27,11 @@ class Effort:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything `clipsonic-bench microworld train` does. `logit_scale` is 1 / temperature and fixed throughout."""
+    """Everything `clipsonic-bench microworld train` does. `logit_scale` is 1 / temperature and fixed throughout.
+
+    `gate_kind`: the least accuracy at which the kind must be readable from image vectors; `gate_lead`: by how much, in
+    accuracy averaged over the factors, images must be more readable than any text route. Else no generator is trained.
+    """
 
     corpora: Corpora = field(default_factory=Corpora)
     dim: int = 64
@@ -39,4 +43,6 @@ class Recipe:
     prior_pd: Effort = Effort(4000, 256, 1e-3)
     prior_sd: Effort = Effort(4000, 256, 1e-3)
     preset: str = "micro"
+    gate_kind: float = 0.9
+    gate_lead: float = 0.05
     generator_seeds: tuple[int, ...] = (0, 1, 2)

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
 
 from clipsonic_benchmarks.microworld.recipes import export
-from clipsonic_benchmarks.microworld.recipes.everything import Workshop, generator_names
+from clipsonic_benchmarks.microworld.recipes.everything import Workshop, encoder_stages, generator_names
 from clipsonic_benchmarks.microworld.recipes.shipped import measure_shipped
 from clipsonic_metrics.embedders.microworld.files import write_digests
 
 _SHIPPED_SEEDS = (0,)
-"""Generator seeds whose weights ship: the first, named before any was trained. The record reports all of them."""
+"""Generator seeds whose weights ship: the first, named before any was trained. Other seeds of
+the recipe appear in the record if they were trained in the same working folder."""
 
 
-def ship_everything(shop: Workshop, reports: dict[str, Any]) -> None:
-    """Replace the weights in the packages by those of `shop`, all stages done, and write `record.json`."""
+def _ships(name: str) -> bool:
+    return not name.startswith("micro-") or int(name.removeprefix("micro-")) in _SHIPPED_SEEDS
+
+
+def ship_everything(shop: Workshop) -> None:
+    """Replace the weights in the packages by those of `shop`, and write `record.json`.
+
+    Raises:
+        ValueError: naming the stages that are not done.
+    """
+    reports = {path.stem: json.loads(path.read_text()) for path in sorted((shop.work / "done").glob("*.json"))}
+    needed = [*encoder_stages(shop), *(name for name in generator_names(shop.recipe) if _ships(name))]
+    if missing := [name for name in needed if name not in reports]:
+        raise ValueError(f"nothing shipped: stages {', '.join(missing)} are not done in {shop.work}")
     folders = export.weight_folders()
     for target in (folders["clipsonic"] / "clip", folders["clipsonic_metrics"] / "clip"):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -30,8 +43,8 @@ def ship_everything(shop: Workshop, reports: dict[str, Any]) -> None:
                 shop.work / "evaluators" / f"{name}{suffix}", folders["clipsonic_metrics"] / f"{name}{suffix}"
             )
     write_digests(folders["clipsonic_metrics"])
-    for name, seed in generator_names(shop.recipe).items():
-        if name.startswith("micro-") and seed not in _SHIPPED_SEEDS:
+    for name in generator_names(shop.recipe):
+        if not _ships(name):
             continue
         shipped = name if name.startswith("micro-") else f"micro-{name}"
         export.save_model_folder(shop.finished_model(name), folders["clipsonic"] / shipped)
