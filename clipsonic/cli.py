@@ -73,10 +73,12 @@ def prepare(
     how = Preparation(load_preset(preset).mel, clip, fps)
     with _progress() as progress:
         task = progress.add_task("videos", total=len(find_videos(videos)))
-        done, skipped = run(videos, out, how, texts, workers, lambda n: progress.advance(task, n))
-    _tell(json_file, {"prepared": done, "skipped": skipped, "out": str(out)}, f"{done} videos prepared in {out}")
-    if skipped:
-        typer.echo(f"{skipped} skipped: see {out / 'skipped.jsonl'}", err=True)
+        counts = run(videos, out, how, texts, workers, lambda n: progress.advance(task, n))
+    _tell(json_file, {**counts._asdict(), "out": str(out)}, f"{counts.prepared} videos prepared in {out}")
+    if counts.skipped:
+        typer.echo(f"{counts.skipped} skipped: see {out / 'skipped.jsonl'}", err=True)
+    if counts.padded:
+        typer.echo(f"{counts.padded} sounds end up to a tenth early and were padded with silence", err=True)
     typer.echo(f"next: clipsonic train {preset} --data {out} --out run", err=True)
 
 

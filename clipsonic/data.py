@@ -3,7 +3,8 @@
 One row per video: `id`, `log_mel` (float32, bands * frames, row-major), `clip_frames` (CLIP image vectors of all frames
 taken, flattened), `clip_middle` (of the middle frame, the test-time query), and, where captions are given, `caption`
 and `clip_text`. The mel definition and the CLIP's digest stand in `prepared.json`. Videos that cannot be used are
-listed with the reason in `skipped.jsonl`; it is an error only if all of them are.
+listed with the reason in `skipped.jsonl`; it is an error only if all of them are. Sounds that end up to a tenth early
+are padded with silence, and `prepared.json` counts them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +50,14 @@ class Preparation:
     def __post_init__(self) -> None:
         if not 0 < self.frames_per_second < math.inf:
             raise ValueError(f"{self.frames_per_second} frames per second: give a positive number")
+
+
+class Prepared(NamedTuple):
+    """How many videos became training data, how many were skipped, and how many of the former were padded."""
+
+    prepared: int
+    skipped: int
+    padded: int
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
@@ -94,8 +103,10 @@ def read_captions(path: Path) -> dict[str, str]:
     return captions
 
 
-def clip_of(video: Video, mel: MelConfig) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The sound of a video at the length the model wants: cut, or padded with silence by at most a tenth.
+def clip_of(video: Video, mel: MelConfig) -> tuple[np.ndarray[Any, np.dtype[np.float32]], int]:
+    """The sound of a video at the length the model wants, and by how many samples it was padded.
+
+    Cut, or padded with silence by at most a tenth.
 
     Raises:
         VideoError: too short, or silent.
@@ -105,7 +116,8 @@ def clip_of(video: Video, mel: MelConfig) -> np.ndarray[Any, np.dtype[np.float32
         raise VideoError(f"too short: {len(samples) / mel.rate_hz:.2f} s, {mel.samples / mel.rate_hz:.2f} s needed")
     if np.abs(samples).max() < SILENCE:
         raise VideoError("silent")
-    return np.pad(samples, (0, mel.samples - len(samples)))
+    lacking = mel.samples - len(samples)
+    return np.pad(samples, (0, lacking)), lacking
 
 
 @lru_cache(maxsize=1)
@@ -118,7 +130,7 @@ def _prepare_one(how: Preparation, item: tuple[str, Path]) -> dict[str, Any]:
     clip, log_mel = _tools(how)
     try:
         video = read_video(path, how.mel.rate_hz, how.frames_per_second, how.mel.samples / how.mel.rate_hz)
-        samples = clip_of(video, how.mel)
+        samples, lacking = clip_of(video, how.mel)
     except VideoError as error:
         return {"id": name, "file": path.name, "reason": str(error)}
     vectors = clip.encode_image(video.frames)
@@ -127,6 +139,7 @@ def _prepare_one(how: Preparation, item: tuple[str, Path]) -> dict[str, Any]:
         "log_mel": log_mel(torch.from_numpy(samples)[None])[0].numpy().ravel(),
         "clip_frames": vectors.ravel(),
         "clip_middle": vectors[len(vectors) // 2],
+        "padded": lacking > 0,
     }
 
 
@@ -147,8 +160,8 @@ def prepare(
     captions: dict[str, str] | None = None,
     workers: int = 1,
     advance: Callable[[int], None] | None = None,
-) -> tuple[int, int]:
-    """Prepare a folder of videos below `out`; return how many were prepared and how many skipped.
+) -> Prepared:
+    """Prepare a folder of videos below `out`.
 
     Raises:
         ValueError: no video, `out` not empty, a video without caption where captions are given, or all skipped.
@@ -182,14 +195,22 @@ def prepare(
     with _no_bars():
         Dataset(InMemoryTable.from_arrays(list(columns.values()), list(columns))).save_to_disk(str(partial_out))
     dim = len(collected[0]["clip_middle"])
-    record = {"schema": 1, "clip": how.clip, "clip_sha256": clip.digest, "clip_dim": dim, "mel": how.mel.as_dict()}
+    counts = Prepared(len(collected), len(skipped), sum(row["padded"] for row in collected))
+    record = {
+        "schema": 1,
+        "clip": how.clip,
+        "clip_sha256": clip.digest,
+        "clip_dim": dim,
+        "mel": how.mel.as_dict(),
+        **counts._asdict(),
+    }
     (partial_out / "prepared.json").write_text(json.dumps(record, indent=1) + "\n")
     (partial_out / "skipped.jsonl").write_text("".join(json.dumps({"schema": 1, **row}) + "\n" for row in skipped))
     if out.exists():
         out.rmdir()
     out.parent.mkdir(parents=True, exist_ok=True)
     os.replace(partial_out, out)
-    return len(collected), len(skipped)
+    return counts
 
 
 @contextmanager

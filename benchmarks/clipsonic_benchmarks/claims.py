@@ -7,7 +7,8 @@ interval, *does not hold* if any pair is decided the other way, and is *inconclu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -83,40 +84,51 @@ def _judge(says: str, model: str | None, metric: str, pairs: list[tuple[str, str
         outcome = "does not hold"
     elif "inconclusive" in decided:
         outcome = "inconclusive"
-    because = "; ".join(
-        f"{step.a} - {step.b} = {step.difference.value:+.3f} [{step.difference.low:+.3f}, {step.difference.high:+.3f}]"
-        for step in steps
-    )
-    return Judged(says, model, metric, outcome, because)
+    return Judged(says, model, metric, outcome, "; ".join(map(_shown, steps)))
 
 
 @dataclass(frozen=True)
 class Checked:
-    """An expectation of the suite, and whether it held."""
+    """An expectation of the suite and what became of it; `found` says what was seen, or why nothing could be."""
 
     says: str
     metric: str
-    held: bool
+    outcome: Literal["holds", "does not hold", "not made"]
     found: str
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def check(expectations: Sequence[Expectation], scores: dict[str, list[Score]]) -> list[Checked]:
-    """Expectations whose systems and metric were run; the others are left out."""
-    checked = []
-    for wanted in expectations:
-        values = {name: score for name, several in scores.items() for score in several if score.metric == wanted.metric}
-        names = [name for name in (wanted.better, wanted.worse, wanted.system) if name is not None]
-        if not names or not set(names) <= set(values):
-            continue
-        found = ", ".join(f"{name} {values[name].value:.3f}" for name in names)
-        if wanted.better is not None and wanted.worse is not None:
-            gain = values[wanted.better].value - values[wanted.worse].value
-            held = gain > 0 if values[wanted.better].direction == "higher" else gain < 0
-        else:
-            value = values[names[0]].value
-            held = (wanted.low is None or value >= wanted.low) and (wanted.high is None or value <= wanted.high)
-        checked.append(Checked(wanted.says, wanted.metric, held, found))
-    return checked
+def check(
+    expectations: Sequence[Expectation], scores: Mapping[str, Sequence[Score]], comparisons: Sequence[Comparison]
+) -> list[Checked]:
+    """Every expectation: an order of two systems by their paired interval in `comparisons`, a bound by the score."""
+    return [
+        _check_order(wanted, comparisons) if wanted.system is None else _check_bound(wanted, wanted.system, scores)
+        for wanted in expectations
+    ]
+
+
+def _check_order(wanted: Expectation, comparisons: Sequence[Comparison]) -> Checked:
+    for one in comparisons:
+        if (one.a, one.b, one.difference.metric) == (wanted.better, wanted.worse, wanted.metric):
+            found = verdict(one.difference, one.direction)
+            held = found == "better" or (wanted.tie and found == "inconclusive")
+            return Checked(wanted.says, wanted.metric, "holds" if held else "does not hold", _shown(one))
+    return Checked(wanted.says, wanted.metric, "not made", f"{wanted.better} and {wanted.worse} were not compared")
+
+
+def _check_bound(wanted: Expectation, system: str, scores: Mapping[str, Sequence[Score]]) -> Checked:
+    for score in scores.get(system, ()):
+        if score.metric == wanted.metric:
+            low = -math.inf if wanted.low is None else wanted.low
+            high = math.inf if wanted.high is None else wanted.high
+            outcome: Literal["holds", "does not hold"] = "holds" if low <= score.value <= high else "does not hold"
+            return Checked(wanted.says, wanted.metric, outcome, f"{system} {score.value:.3f}")
+    return Checked(wanted.says, wanted.metric, "not made", f"{system} has no such score")
+
+
+def _shown(step: Comparison) -> str:
+    of = step.difference
+    return f"{step.a} - {step.b} = {of.value:+.3f} [{of.low:+.3f}, {of.high:+.3f}]"

@@ -186,6 +186,31 @@ def report(
         to.print(f"Report: {page}", soft_wrap=True)
 
 
+@app.command("export-study", no_args_is_help=True)
+def export_study(
+    results: Annotated[Path, typer.Argument(help="A run's record-*.json, or a folder that holds one.")],
+    out: Annotated[Path, typer.Option(metavar="STUDY", help="Folder to write; must not be there yet.")],
+    system: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this system; repeatable. Default: no controls.")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="So many items, kinds in turn; default all.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Write a run's sounds, captions and frames as a folder that `clipsonic-listen init` makes a listening test of."""
+    from clipsonic_benchmarks.result import find_record, read_record
+    from clipsonic_benchmarks.study import export_study as export
+
+    path = find_record(results)
+    study = export(path, read_record(path), out, system or [], n)
+    _write_json(json_file, study)
+    for each in study["left_out"]:
+        sys.stderr.write(f"left out {each['item']}: {each['reason']}\n")
+    if json_file != "-":
+        labels = ", ".join(each["label"] for each in study["systems"])
+        sys.stdout.write(f"{out}: {len(study['prompts'])} items, systems {labels}\n")
+        sys.stdout.write(f"Next:   clipsonic-listen init {out} --preset gen --out study\n")
+
+
 @app.command("list")
 def list_names(json_file: JsonFile = None) -> None:
     """Suites, systems and metrics, by the names that `run` takes."""
@@ -246,7 +271,7 @@ def _next(record: dict[str, Any], record_file: Path) -> list[str]:
 
 
 def _fail_if_broken(record: dict[str, Any]) -> None:
-    broken = [check for check in record["checks"] if not check["held"]]
+    broken = [check for check in record["checks"] if check["outcome"] == "does not hold"]
     if broken:
         raise CheckFailed(
             f"{len(broken)} of the suite's own checks do not hold, first: {broken[0]['says']} ({broken[0]['found']})"

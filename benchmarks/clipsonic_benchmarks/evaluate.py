@@ -36,8 +36,9 @@ def evaluate(request: Request, done: Finished, executor: Executor, progress: Pro
     pairs, forbidden = _pairs(request, done)
     with progress.stage("scoring", f"comparing {len(pairs)} pairs", len(pairs)) as advance:
         comparisons, incomparable = _compare(request, pairs, scored, target, heard, executor, advance)
+    controls = _compare_controls(request, done, scored, target, heard, executor)
     gaps = _gap(request, done, executor, progress)
-    return _write(request, done, target, scored, comparisons, [*forbidden, *incomparable], gaps, progress)
+    return _write(request, done, target, scored, comparisons, controls, [*forbidden, *incomparable], gaps, progress)
 
 
 def _embed(
@@ -125,7 +126,7 @@ def _compare(
     families = set(request.metrics)
     metrics = tuple(m for m in request.suite.compared_metrics if m.partition("/")[0].partition("@")[0] in families)
     tasks = [CompareTask(a, b, (heard[a], heard[b]), (scored[a], scored[b]), target, metrics) for a, b in pairs]
-    directions = {score.metric: score.direction for one in scored.values() for score in one.scores}
+    directions = _directions(scored)
     found: dict[tuple[str, str], list[Comparison]] = {}
     absent: list[dict[str, str]] = []
     for task, (differences, reasons) in as_done(executor, compare, tasks):
@@ -133,6 +134,34 @@ def _compare(
         absent += [{"a": task.a, "b": task.b, "metric": metric, "reason": why} for metric, why in reasons.items()]
         advance(1)
     return [comparison for pair in pairs for comparison in found[pair]], absent
+
+
+def _compare_controls(
+    request: Request,
+    done: Finished,
+    scored: dict[str, Scored],
+    target: Target,
+    heard: dict[str, Sounds],
+    executor: Executor,
+) -> list[Comparison]:
+    """The differences that the suite's expectations need, as far as both systems and the metric were run."""
+    directions = _directions(scored)
+    complete = {run.spec.text for run in done.runs if not run.log.failed()}
+    tasks = [
+        CompareTask(a, b, (heard[a], heard[b]), (scored[a], scored[b]), target, (wanted.metric,))
+        for wanted in request.suite.expectations
+        if (a := wanted.better) in complete and (b := wanted.worse) in complete and wanted.metric in directions
+    ]
+    return [
+        Comparison(task.a, task.b, one, directions[one.metric])
+        for task, (differences, _) in as_done(executor, compare, tasks)
+        for one in differences
+    ]
+
+
+def _directions(scored: dict[str, Scored]) -> dict[str, str]:
+    """Which side of each metric is better."""
+    return {score.metric: score.direction for one in scored.values() for score in one.scores}
 
 
 def _gap(request: Request, done: Finished, executor: Executor, progress: Progress) -> list[RouteGap]:
@@ -155,6 +184,7 @@ def _write(
     target: Target,
     scored: dict[str, Scored],
     comparisons: Sequence[Comparison],
+    controls: Sequence[Comparison],
     incomparable: Sequence[dict[str, str]],
     gaps: Sequence[RouteGap],
     progress: Progress,
@@ -171,7 +201,8 @@ def _write(
         shown = {"label": run.spec.text, "family": entry.family, "says": entry.says}
         systems.append(record | shown | {"folder": run.folder.relative_to(request.folder).as_posix()})
     whole = request.suite.items is not None and n == request.suite.items.n
-    checks = check(request.suite.expectations, {label: one.scores for label, one in scored.items()}) if whole else []
+    said = request.suite.expectations if whole else ()
+    checks = check(said, {label: one.scores for label, one in scored.items()}, controls)
     fad = {label: value for label, one in scored.items() if (value := values(one.scores).get("fad")) is not None}
     judged = judge(request.suite.claims, [run.spec for run in done.runs], comparisons)
     record = {

@@ -9,7 +9,8 @@ only if their digests agree. `--n`, `--seed`, `--system` and `--metric` change a
     [compare]    pairs of systems whose difference is given with a paired interval, and in which metrics
     [[claims]]   an order of systems, best first, that is tested, never assumed
     [[expect]]   what must hold for the benchmark itself to be sound (controls in their places): either `better` and
-                 `worse`, or `system` with `low` and/or `high`; checked at the suite's own number of items
+                 `worse` (with `tie`, a difference that is not decided will do), or `system` with `low` and/or `high`;
+                 checked at the suite's own number of items
     [notes]      what must be read beside a metric's column
 """
 
@@ -62,12 +63,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One thing that must hold: `better` beats `worse`, or the value of `system` lies between `low` and `high`."""
+    """One thing that must hold: `better` beats `worse` by their paired interval (with `tie`: is not beaten), or the
+    value of `system` lies between `low` and `high`.
+    """
 
     metric: str
     says: str
     better: str | None = None
     worse: str | None = None
+    tie: bool = False
     system: str | None = None
     low: float | None = None
     high: float | None = None

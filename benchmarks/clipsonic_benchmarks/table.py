@@ -69,11 +69,7 @@ def show(record: Mapping[str, Any], to: Console) -> None:
     _differences(record, to)
     _claims(record["claims"], to)
     _gap(record["gap"], to)
-    for check in record["checks"]:
-        if not check["held"]:
-            to.print(f"[red]control out of place:[/] {check['says']} ({check['metric']}: {check['found']})")
-    if record["checks"] and all(check["held"] for check in record["checks"]):
-        to.print(f"Controls: all {len(record['checks'])} checks hold.")
+    _checks(record["checks"], to)
     for about, note in record["notes"].items():
         if about == "encoders":
             continue  # said above the scores
@@ -83,6 +79,16 @@ def show(record: Mapping[str, Any], to: Console) -> None:
         f"{name} {seconds:.0f} s ({_percent(seconds, total)})" for name, seconds in record["seconds"].items()
     )
     to.print(f"Time: {total:.0f} s: {stages}")
+
+
+def _checks(checks: Sequence[Mapping[str, Any]], to: Console) -> None:
+    for one in checks:
+        if one["outcome"] == "does not hold":
+            to.print(f"[red]control out of place:[/] {one['says']} ({one['metric']}: {one['found']})")
+        elif one["outcome"] == "not made":
+            to.print(f"control not checked: {one['says']} ({one['metric']}: {one['found']})", style="dim")
+    if checks and all(one["outcome"] == "holds" for one in checks):
+        to.print(f"Controls: all {len(checks)} checks hold.")
 
 
 def _percent(part: float, total: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from clipsonic_benchmarks.claims import Comparison, check, judge
@@ -11,6 +13,7 @@ from clipsonic_metrics import Difference, Score
 
 ORDER = Claim("IQ, then PD, then ZS", ("clipsonic-iq", "clipsonic-pd", "clipsonic-zs"))
 SYSTEMS = [SystemSpec(name) for name in ORDER.order]
+PAIR = ("clipsonic-iq", "clipsonic-zs")
 BETTER, WORSE, OPEN = (-0.2, -0.1), (0.1, 0.2), (-0.1, 0.2)  # of FAD, where lower is better
 
 
@@ -73,15 +76,30 @@ def a_score(value: float, direction: str = "lower") -> list[Score]:
 
 
 def test_controls_in_and_out_of_place() -> None:
-    wanted = Expectation("fad", "real beats noise", better="reference", worse="noise")
-    assert check([wanted], {"reference": a_score(0.1), "noise": a_score(2.0)})[0].held
-    broken = check([wanted], {"reference": a_score(2.0), "noise": a_score(0.1)})[0]
-    assert not broken.held and broken.found == "reference 2.000, noise 0.100"
-    assert not check([wanted], {"reference": a_score(0.1), "noise": a_score(0.1)})[0].held, "a tie is not in place"
-    assert check([wanted], {"reference": a_score(0.1)}) == [], "what was not run is not checked"
+    wanted = Expectation("fad", "real beats noise", better="clipsonic-iq", worse="clipsonic-zs")
+
+    def outcome(step: Comparison, wanted: Expectation = wanted) -> str:
+        return check([wanted], {}, [step])[0].outcome
+
+    assert outcome(comparison(*PAIR, BETTER)) == "holds"
+    assert outcome(comparison(*PAIR, WORSE)) == "does not hold"
+    assert outcome(comparison(*PAIR, OPEN)) == "does not hold", "what is not decided is not in place"
+    forgiving = replace(wanted, tie=True)
+    assert outcome(comparison(*PAIR, OPEN), forgiving) == "holds"
+    assert outcome(comparison(*PAIR, WORSE), forgiving) == "does not hold"
 
 
-def test_bounds() -> None:
+def test_a_control_that_could_not_be_checked_is_listed() -> None:
+    wanted = [
+        Expectation("fad", "real beats noise", better="reference", worse="noise"),
+        Expectation("fad", "small", system="reference", high=0.2),
+    ]
+    made = check(wanted, {"noise": a_score(0.1)}, [])
+    assert [one.outcome for one in made] == ["not made", "not made"]
+    assert made[0].found == "reference and noise were not compared"
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(0.2, "holds"), (0.3, "does not hold"), (-0.1, "does not hold")])
+def test_bounds(value: float, outcome: str) -> None:
     wanted = Expectation("fad", "small", system="reference", low=0.0, high=0.2)
-    assert check([wanted], {"reference": a_score(0.2)})[0].held
-    assert not check([wanted], {"reference": a_score(0.3)})[0].held
+    assert check([wanted], {"reference": a_score(value)}, [])[0].outcome == outcome

@@ -108,14 +108,14 @@ def test_the_table_fits_120_columns_and_says_what_is_next(bench: Bench, record: 
 def test_report_finds_the_record_and_writes_the_page_again(
     bench: Bench, record: dict[str, Any], tmp_path: Path
 ) -> None:
-    page = tmp_path / "results" / "quickstart@1" / "report-main.html"
+    page = tmp_path / "results" / "quickstart@2" / "report-main.html"
     page.unlink()
     code, out, _ = bench("report", str(tmp_path / "results"))
     assert code == 0 and page.exists() and "Report:" in out
-    (tmp_path / "results" / "quickstart@1" / "record-other.json").write_text("{}")
+    (tmp_path / "results" / "quickstart@2" / "record-other.json").write_text("{}")
     code, _, said = bench("report", str(tmp_path / "results"))
     assert code == 2 and "holds 2 records; name one of" in said
-    code, _, said = bench("report", str(tmp_path / "results" / "quickstart@1" / "record-other.json"))
+    code, _, said = bench("report", str(tmp_path / "results" / "quickstart@2" / "record-other.json"))
     assert code == 2 and "has schema None" in said
 
 

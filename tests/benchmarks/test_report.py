@@ -41,7 +41,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def html(record: dict[str, Any], tmp_path: Path) -> str:
-    return (tmp_path / "results" / "quickstart@1" / "report-main.html").read_text()
+    return (tmp_path / "results" / "quickstart@2" / "report-main.html").read_text()
 
 
 def test_nothing_is_fetched(html: str) -> None:
@@ -92,7 +92,7 @@ def test_every_plot_on_the_page_has_its_data(html: str) -> None:
 
 
 def test_a_caption_is_text_not_markup(record: dict[str, Any], tmp_path: Path) -> None:
-    folder = tmp_path / "results" / "quickstart@1"
+    folder = tmp_path / "results" / "quickstart@2"
     items = tmp_path / "results" / record["items"]["folder"] / "items.json"
     evil = "<script>alert(1)</script>"
     items.write_text(items.read_text().replace("a thing of kind 0", evil))
@@ -104,7 +104,7 @@ def test_a_caption_is_text_not_markup(record: dict[str, Any], tmp_path: Path) ->
 
 def test_without_the_cache_the_page_says_so(record: dict[str, Any], tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "results" / ".cache")
-    page = write_report(tmp_path / "results" / "quickstart@1" / "record-main.json", record).read_text()
+    page = write_report(tmp_path / "results" / "quickstart@2" / "record-main.json", record).read_text()
     assert "were deleted" in page
     assert not Page(page).of("audio")
 

@@ -29,7 +29,7 @@ def scores(record: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def test_a_run_writes_what_it_says(record: dict[str, Any], tmp_path: Path) -> None:
-    folder = tmp_path / "results" / "quickstart@1"
+    folder = tmp_path / "results" / "quickstart@2"
     assert len(record["systems"]) == 13
     for system in record["systems"]:
         run = folder / system["folder"]
@@ -57,7 +57,7 @@ def test_reference_is_the_ceiling_and_zero_shot_is_worst_of_the_fakes(record: di
 
 def test_aggregates_follow_from_the_lines_of_the_items(record: dict[str, Any], tmp_path: Path) -> None:
     for system in record["systems"]:
-        lines = read_lines(tmp_path / "results" / "quickstart@1" / system["folder"] / "items.jsonl")
+        lines = read_lines(tmp_path / "results" / "quickstart@2" / system["folder"] / "items.jsonl")
         for metric in ("clap-score", "clip-score", "factor-accuracy/kind", "retrieval@1"):
             mean = np.mean([line["scores"][metric] for line in lines])
             assert scores(record)[system["label"]][metric] == pytest.approx(mean, abs=1e-12)
@@ -86,7 +86,7 @@ def test_the_same_command_again_generates_nothing_and_scores_the_same(
 
 
 def test_shuffled_deals_the_sounds_of_the_image_route(record: dict[str, Any], tmp_path: Path) -> None:
-    folder = tmp_path / "results" / "quickstart@1"
+    folder = tmp_path / "results" / "quickstart@2"
     own = {line["item"]: line["sound_sha256"] for line in read_lines(folder / "clipsonic-iq" / "main" / "items.jsonl")}
     dealt = {line["item"]: line["sound_sha256"] for line in read_lines(folder / "shuffled" / "main" / "items.jsonl")}
     assert sorted(own.values()) == sorted(dealt.values())
@@ -110,7 +110,7 @@ def test_batches_are_invisible(bench: Bench, monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr("clipsonic_benchmarks.run._BATCH", 7)
     bench("run", "quickstart", *arguments[:-1], str(whole))
     for system in systems:
-        logs = [read_lines(folder / "quickstart@1" / system / "main" / "items.jsonl") for folder in (out, whole)]
+        logs = [read_lines(folder / "quickstart@2" / system / "main" / "items.jsonl") for folder in (out, whole)]
         found = [{line["item"]: line["sound_sha256"] for line in log} for log in logs]
         assert found[0] == found[1]
         assert len(found[0]) == 7
@@ -120,7 +120,7 @@ def test_seeds_give_other_sounds_and_are_averaged(bench: Bench, tmp_path: Path) 
     arguments = ("--system", "clipsonic-zs", "--seed", "0", "--seed", "1", "--n", "8")
     code, out, _ = bench("run", "quickstart", *arguments, "--json", "-")
     assert code == 0
-    lines = read_lines(tmp_path / "results/quickstart@1/clipsonic-zs/main/items.jsonl")
+    lines = read_lines(tmp_path / "results/quickstart@2/clipsonic-zs/main/items.jsonl")
     assert len({line["sound_sha256"] for line in lines}) == 16
     (system,) = json.loads(out)["systems"]
     assert system["items"]["evaluated"] == 8
@@ -131,7 +131,7 @@ def test_another_plan_is_refused_and_nothing_is_touched(record: dict[str, Any], 
     def state() -> dict[str, str]:
         return {
             str(path): file_digest(path)
-            for path in (tmp_path / "results" / "quickstart@1").rglob("*")
+            for path in (tmp_path / "results" / "quickstart@2").rglob("*")
             if path.is_file()
         }
 
@@ -211,7 +211,7 @@ def test_no_space_left_is_one_line_and_the_run_goes_on_later(
     code, out, said = bench(*arguments)
     assert (code, out) == (2, "")
     assert said.splitlines()[-1].startswith("error: no space left on the device while writing")
-    assert not (tmp_path / "results/quickstart@1/record-main.json").exists()
+    assert not (tmp_path / "results/quickstart@2/record-main.json").exists()
     monkeypatch.setattr(generate, "write_sound", real)
     assert bench(*arguments)[0] == 0
 
@@ -219,7 +219,7 @@ def test_no_space_left_is_one_line_and_the_run_goes_on_later(
 def test_two_processes_do_not_share_a_run(bench: Bench, tmp_path: Path) -> None:
     import fcntl
 
-    folder = tmp_path / "results" / "quickstart@1"
+    folder = tmp_path / "results" / "quickstart@2"
     folder.mkdir(parents=True)
     with (folder / ".main.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -254,7 +254,7 @@ def test_somebody_elses_folder_is_scored_beside_ours(bench: Bench, fake: ModuleT
     (tmp_path / "theirs" / "item-002.wav").unlink()
     code, _, said = bench("run", "quickstart", "--n", "8", "--system", theirs, "--run", "again")
     assert code == 2
-    assert "leaves 1 of 8 items of quickstart@1 unanswered (item-002)" in said
+    assert "leaves 1 of 8 items of quickstart@2 unanswered (item-002)" in said
 
     other = tmp_path / "other"
     write_sound(other / "a.wav", fake.tone(0, rng, 0.05), RATE_HZ)
@@ -328,7 +328,7 @@ def test_killed_and_repeated_gives_what_an_undisturbed_run_gives(tmp_path: Path)
         words = ["run", "quickstart", "--n", "12", "--system", "clipsonic-iq", "--system", "clipsonic-zs"]
         return [sys.executable, str(script), str(fakes), str(delay), *words, "--out", str(tmp_path / out)]
 
-    log = tmp_path / "killed/quickstart@1/clipsonic-iq/main/items.jsonl"
+    log = tmp_path / "killed/quickstart@2/clipsonic-iq/main/items.jsonl"
     running = subprocess.Popen(command("killed", 0.5), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (log.exists() and log.stat().st_size > 0) and time.monotonic() < deadline:
@@ -340,8 +340,8 @@ def test_killed_and_repeated_gives_what_an_undisturbed_run_gives(tmp_path: Path)
 
     subprocess.run(command("killed", 0), check=True, capture_output=True)
     subprocess.run(command("whole", 0), check=True, capture_output=True)
-    resumed = read_record(tmp_path / "killed/quickstart@1/record-main.json")
-    whole = read_record(tmp_path / "whole/quickstart@1/record-main.json")
+    resumed = read_record(tmp_path / "killed/quickstart@2/record-main.json")
+    whole = read_record(tmp_path / "whole/quickstart@2/record-main.json")
     assert scores(resumed) == scores(whole)
     assert resumed["comparisons"] == whole["comparisons"]
     for item, written in kept.items():

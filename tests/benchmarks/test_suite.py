@@ -55,7 +55,7 @@ def test_the_digest_covers_the_file_but_not_its_comments(tmp_path: Path) -> None
         ('"clipsonic-iq", "clipsonic-pd", "clipsonic-sd"', '"clipsonic-iqq"', "did you mean clipsonic-iq"),
         ('metrics = ["fad", "kad"', 'metrics = ["fda", "kad"', "unknown metric 'fda'"),
         ("schema = 1", "schema = 2", "this version reads 1"),
-        ("version = 1\n", "", "missing or misspelt key 'version'"),
+        ("version = 2\n", "", "missing or misspelt key 'version'"),
         ("schema = 1", "schema = ", "is not TOML"),
     ],
 )

@@ -54,7 +54,7 @@ def test_from_videos_to_a_sound(
     how = ["--captions", str(captions_file), "--preset", str(preset_file), "--clip", str(clip_folder), "--fps", "4"]
     assert run(["prepare", str(videos), "--out", str(data), *how, "--workers", "1", "--json", "-"]) == 0
     told, err = capsys.readouterr()
-    assert json.loads(told) == {"schema": 1, "prepared": 3, "skipped": 5, "out": str(data)}
+    assert json.loads(told) == {"schema": 1, "prepared": 3, "skipped": 5, "padded": 0, "out": str(data)}
     assert f"5 skipped: see {data / 'skipped.jsonl'}" in err and "next: clipsonic train" in err
 
     assert run(["train", str(preset_file), "--data", str(data), "--out", str(out), "--steps", "2"]) == 0

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from clipsonic.clip import FrozenClip
-from clipsonic.data import Preparation, PreparedData, find_videos, prepare, read_captions
+from clipsonic.data import Preparation, PreparedData, clip_of, find_videos, prepare, read_captions
 from clipsonic.mel import LogMel
 from clipsonic.preset import Preset
-from clipsonic.video import read_video
+from clipsonic.video import Video, VideoError, read_video
 
 GOOD = ["high", "low", "more/stereo"]
 
@@ -67,7 +67,7 @@ def test_the_number_of_workers_changes_nothing(
     tmp_path: Path, videos: Path, clip_folder: Path, preset: Preset, prepared: PreparedData
 ) -> None:
     out = tmp_path / "data"
-    assert prepare(videos, out, Preparation(preset.mel, str(clip_folder), 4.0), workers=2) == (3, 5)
+    assert prepare(videos, out, Preparation(preset.mel, str(clip_folder), 4.0), workers=2)[:2] == (3, 5)
     other = PreparedData(out)
     assert other.ids == prepared.ids
     rows = np.arange(3)
@@ -95,8 +95,19 @@ def test_a_preparation_that_was_killed_is_done_again(
     one = tmp_path / "one"
     one.mkdir()
     shutil.copy(videos / "low.mp4", one)
-    assert prepare(one, tmp_path / "data", Preparation(preset.mel, str(clip_folder))) == (1, 0)
+    assert prepare(one, tmp_path / "data", Preparation(preset.mel, str(clip_folder)))[:2] == (1, 0)
     assert not (tmp_path / ".data.part").exists() and not (tmp_path / "data" / "torn").exists()
+
+
+def test_padding_is_counted(preset: Preset) -> None:
+    mel, frame = preset.mel, np.zeros((1, 4, 4, 3), np.uint8)
+    for lacking in (0, 1, mel.samples // 10):
+        sound = np.full(mel.samples - lacking, 0.1, np.float32)
+        padded, by = clip_of(Video(frame, sound, mel.rate_hz), mel)
+        assert by == lacking and len(padded) == mel.samples
+        assert np.array_equal(padded[len(sound) :], np.zeros(lacking))
+    with pytest.raises(VideoError, match="too short"):
+        clip_of(Video(frame, np.full(mel.samples // 2, 0.1, np.float32), mel.rate_hz), mel)
 
 
 def test_progress_counts_every_video_and_is_the_callers(

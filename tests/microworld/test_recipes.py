@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from clipsonic.clip import FrozenClip
 from clipsonic.network import NetworkConfig
+from clipsonic.pipeline import load_model
 from clipsonic.preset import Preset, load_preset
+from clipsonic_benchmarks.microworld.recipes.ablation import CELLS, train_cell
 from clipsonic_benchmarks.microworld.recipes.everything import Workshop, new_workshop, train_everything
 from clipsonic_benchmarks.microworld.recipes.recipe import Corpora, Effort, Recipe
+from clipsonic_benchmarks.microworld.recipes.ship import finish_models
 
 STEPS = 3
 TINY = Effort(STEPS, 8, 1e-3)
@@ -24,6 +28,7 @@ RECIPE = Recipe(
     probe=TINY,
     prior_pd=TINY,
     prior_sd=TINY,
+    clip_replicates=(1,),
     generator_seeds=(0, 1),
     gate_kind=0.0,
     gate_lead=-1.0,
@@ -49,9 +54,9 @@ def reports(shop: Workshop) -> dict[str, dict[str, float]]:
 
 def test_every_stage_trains_its_steps(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
     encoders = ["clip", "clap", "probe", "wav2clip", "prior-pd", "prior-sd", "gate"]
-    assert list(reports) == [*encoders, "micro-0", "micro-1", "clip-tta", "clap-tta"]
+    assert list(reports) == [*encoders, "clip-1", "micro-0", "micro-1", "clip-tta", "clap-tta"]
     logs = [*shop.work.glob("runs/*/log.jsonl"), *shop.work.glob("generators/*/log.jsonl")]
-    assert len(logs) == 10
+    assert len(logs) == 11
     for log in logs:
         last = json.loads(log.read_text().splitlines()[-1])
         assert last["step"] == STEPS and math.isfinite(last["loss"]), log
@@ -75,6 +80,32 @@ def test_finished_model_has_every_route(shop: Workshop, reports: dict[str, dict[
     vectors = [v for v in found.values() if v is not None]
     assert len({v.tobytes() for v in vectors}) == 4
     assert all(v.shape == (2, 64) for v in vectors)
+
+
+def test_every_trained_generator_becomes_a_model_folder(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
+    folders = finish_models(shop)
+    assert [path.name for path in folders.values()] == ["micro-0", "micro-1", "micro-clip-tta", "micro-clap-tta"]
+    assert load_model(folders["micro-1"]).prior_sd is not None and load_model(folders["clip-tta"]).prior_sd is None
+
+
+def test_replicates_of_clip_differ_by_seed(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
+    weights = {(shop.work / name / "open_clip_model.safetensors").read_bytes() for name in ("clip", "clip-1")}
+    assert len(weights) == 2
+    assert reports["clip-1"]["gap"] > 0
+    assert set(reports["clip-1"]["accuracy"]) == {"image", "text", "text+shift"}  # type: ignore[call-overload]
+
+
+def test_cells_of_the_ablation_differ_in_what_they_say(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
+    folders = {name: train_cell(shop, name, STEPS) for name in CELLS}
+    models = {name: load_model(folder) for name, folder in folders.items()}
+    logs = {name: (shop.work / "ablation" / name / "generators/micro-0/log.jsonl").read_text() for name in CELLS}
+    assert len(set(logs.values())) == 3
+    clips = {name: FrozenClip(str(model.what.clip)).digest for name, model in models.items() if name != "matched"}
+    assert clips["temperature"] != FrozenClip(str(shop.work / "clip")).digest
+    assert models["matched"].what.conditioning.mean and not models["unstandardised"].what.conditioning.mean
+    assert all(model.prior_pd is not None and model.what.conditioning.image_mean for model in models.values())
+    with pytest.raises(ValueError, match="no cell 'heat'; cells: matched, temperature, unstandardised"):
+        train_cell(shop, "heat")
 
 
 def test_stages_that_are_done_are_not_run_again(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
@@ -120,6 +151,9 @@ def test_a_killed_encoder_continues_as_if_unbroken(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "b", 6)
     assert torch.equal(train(tmp_path / "b", None), unbroken)
+    for run in ("a", "b"):
+        lines = (tmp_path / run / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [2, 4, 6, 8], "a step taken twice is reported once"
 
 
 def test_the_gate_refuses_a_clip_whose_images_are_no_reference() -> None:
@@ -144,4 +178,4 @@ def test_what_is_not_trained_does_not_ship(tmp_path: Path) -> None:
 
     shop = new_workshop(tmp_path, RECIPE, say=lambda line: None, preset=tiny_preset())
     with pytest.raises(ValueError, match="nothing shipped: stages clip, clap"):
-        ship_everything(shop)
+        ship_everything(shop, {})

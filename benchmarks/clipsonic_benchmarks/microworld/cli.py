@@ -28,7 +28,7 @@ def make(
 ) -> None:
     """Write a corpus of short videos with sound, captions and factors.
 
-    Example: clipsonic-bench microworld make --out world/test --split test --n 200 --seed 2
+    Example: clipsonic-bench microworld make --out world/test --split test --n 200 --seed 4
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -70,16 +70,63 @@ def train(
 
     from clipsonic_benchmarks.microworld.recipes.everything import new_workshop, train_everything
     from clipsonic_benchmarks.microworld.recipes.recipe import Recipe
+    from clipsonic_benchmarks.microworld.recipes.ship import finish_models, ship_everything
 
     torch.set_num_threads(1)  # the models are small: several stages side by side beat several threads
     torch.set_flush_denormal(True)  # while a cone is narrow, gradients are denormal numbers and some steps take seconds
     try:
         shop = new_workshop(work, Recipe(), seed=seed, workers=workers, say=lambda line: typer.echo(line, err=True))
         reports = train_everything(shop, tuple(stage or ()))
+        models = {} if stage else finish_models(shop)
         if ship:
-            from clipsonic_benchmarks.microworld.recipes.ship import ship_everything
-
-            ship_everything(shop)
+            ship_everything(shop, models or finish_models(shop))
     except ValueError as error:
         raise BenchmarkError(str(error)) from error
     typer.echo(f"done: {', '.join(reports)}; logs and checkpoints in {work}")
+    seeds = [f"--model {folder}" for name, folder in models.items() if name.startswith("micro-")]
+    if len(seeds) > 1:
+        typer.echo(f"next: clipsonic-bench run quickstart --run seeds {' '.join(seeds)}", err=True)
+
+
+@app.command()
+def keep(
+    record: Annotated[Path, typer.Argument(help="record-*.json of a run.")],
+    name: Annotated[str, typer.Option("--as", help="replicates or ablation.")],
+) -> None:
+    """Keep a run's results with the world: of several trainings of the generator, or of the ablation's cells.
+
+    Example: clipsonic-bench microworld keep results/quickstart@2/record-seeds.json --as replicates
+    """
+    from clipsonic_benchmarks.microworld.recipes.kept import keep as run
+
+    try:
+        written = run(record, name)
+    except ValueError as error:
+        raise BenchmarkError(str(error)) from error
+    typer.echo(f"kept in {written}")
+
+
+@app.command()
+def ablate(
+    work: Annotated[Path, typer.Option(help="Working folder of `microworld train`, its encoders and priors done.")],
+    cell: Annotated[list[str] | None, typer.Option(help="Only this cell (repeatable); default all.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that decode.")] = os.cpu_count() or 1,
+) -> None:
+    """Train matched generators with one change each: CLIP's temperature, and conditions as they are.
+
+    Repeat the same command to continue after an interruption.
+    """
+    import torch
+
+    from clipsonic_benchmarks.microworld.recipes.ablation import CELLS, train_cell
+    from clipsonic_benchmarks.microworld.recipes.everything import new_workshop
+    from clipsonic_benchmarks.microworld.recipes.recipe import Recipe
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        shop = new_workshop(work, Recipe(), workers=workers, say=lambda line: typer.echo(line, err=True))
+        models = [train_cell(shop, name) for name in cell or CELLS]
+    except ValueError as error:
+        raise BenchmarkError(str(error)) from error
+    typer.echo("next: clipsonic-bench run quickstart --run ablation " + " ".join(f"--model {path}" for path in models))

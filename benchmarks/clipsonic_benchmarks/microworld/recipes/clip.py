@@ -7,18 +7,17 @@ about; nothing is added to any embedding.
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from clipsonic_benchmarks.files import write_bytes, write_json
 from clipsonic_benchmarks.microworld.captions import vocabulary
 from clipsonic_benchmarks.microworld.recipes.loop import Schedule, fit
 from clipsonic_benchmarks.microworld.recipes.material import Captioned
@@ -83,7 +82,6 @@ def train_clip(data: Captioned, recipe: Recipe, seed: int, run: Path, out: Path)
 
 def write_clip_folder(out: Path, model: torch.nn.Module, config: dict[str, object], merges: Path) -> None:
     """Write a model in open_clip's own layout, half precision, with its merges beside it."""
-    out.mkdir(parents=True, exist_ok=True)
     preprocess = {
         "size": 64,
         "mean": [_MEAN] * 3,
@@ -92,7 +90,7 @@ def write_clip_folder(out: Path, model: torch.nn.Module, config: dict[str, objec
         "resize_mode": "shortest",
     }
     written = {"schema": 1, "model_cfg": config, "preprocess_cfg": preprocess}
-    (out / "open_clip_config.json").write_text(json.dumps(written, indent=1) + "\n")
     halved = {name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in model.state_dict().items()}
-    save_file(halved, out / "open_clip_model.safetensors", metadata={"format": "pt"})
-    shutil.copyfile(merges, out / "merges.txt.gz")
+    write_json(out / "open_clip_config.json", written)
+    write_bytes(out / "merges.txt.gz", merges.read_bytes())
+    write_bytes(out / "open_clip_model.safetensors", save(halved, metadata={"format": "pt"}))

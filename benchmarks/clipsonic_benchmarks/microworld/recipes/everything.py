@@ -7,7 +7,6 @@ stage that is done has written `work/done/STAGE.json`: its seconds and scores, w
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from clipsonic.data import Preparation, PreparedData, prepare, read_captions
 from clipsonic.pipeline import CLIPSonicPipeline, load_model
 from clipsonic.preset import Preset, load_preset
 from clipsonic.prior import sample_image_embedding
+from clipsonic_benchmarks.files import write_json
 from clipsonic_benchmarks.microworld.captions import vocabulary
 from clipsonic_benchmarks.microworld.corpus import FRAMES_PER_SECOND
 from clipsonic_benchmarks.microworld.factors import LEVELS
@@ -78,9 +78,27 @@ class Workshop:
     @cached_property
     def pair_vectors(self) -> tuple[Vectors, Vectors]:
         """CLIP image and text vectors of the captioned split."""
+        return self._encoded(self.clip)
+
+    def _encoded(self, clip: FrozenClip) -> tuple[Vectors, Vectors]:
         pairs = self.pairs
-        images = [self.clip.encode_image(pairs.frames[k : k + 500]) for k in range(0, len(pairs.frames), 500)]
-        return np.concatenate(images), self.clip.encode_text(pairs.captions)
+        images = [clip.encode_image(pairs.frames[k : k + 500]) for k in range(0, len(pairs.frames), 500)]
+        return np.concatenate(images), clip.encode_text(pairs.captions)
+
+    def _shown_factors(self, image: Vectors) -> tuple[Vectors, NDArray[np.int64]]:
+        """What the gate's readers learn from: image vectors that are not held out, and their factors."""
+        shown = min(len(image) - self.held_out_pairs, 10_000)
+        return image[:shown], self.pairs.factors[:shown]
+
+    def _routes(self, image: Vectors, text: Vectors) -> dict[str, Vectors]:
+        """Conditions of the held-out pairs by the routes that need no prior."""
+        cut = len(image) - self.held_out_pairs
+        shifted = text[cut:] - text[:cut].mean(0) + image[:cut].mean(0)
+        return {
+            "image": image[cut:],
+            "text": text[cut:],
+            "text+shift": shifted / np.linalg.norm(shifted, axis=1, keepdims=True),
+        }
 
     def tokens(self, captions: list[str]) -> Tensor:
         merges = self.work / "merges.txt.gz"
@@ -110,10 +128,7 @@ class Workshop:
             self.say(f"{name}: started")
             started = time.monotonic()
             report = {"schema": 1, **run(), "wall_seconds": round(time.monotonic() - started, 1)}
-            done.parent.mkdir(parents=True, exist_ok=True)
-            partial = done.with_name(f".{done.name}.part")
-            partial.write_text(json.dumps(report, indent=1) + "\n")
-            os.replace(partial, done)
+            write_json(done, report)
             self.say(f"{name}: {json.dumps(report)}")
         loaded: dict[str, Any] = json.loads(done.read_text())
         return loaded
@@ -124,6 +139,17 @@ class Workshop:
         seconds = train_clip(shown, self.recipe, self.seed, self.work / "runs" / "clip", self.work / "clip")
         image, text = (vectors[cut:] for vectors in self.pair_vectors)
         return {"seconds": seconds, **held_out.contrastive_scores(image, text)}
+
+    def train_clip_replicate(self, seed: int) -> dict[str, Any]:
+        """The same CLIP from another seed: its gap, and what can be read from its vectors without a prior."""
+        cut = len(self.pairs.captions) - self.held_out_pairs
+        shown = Captioned(self.pairs.frames[:cut], self.pairs.captions[:cut], self.pairs.factors[:cut])
+        folder = self.work / f"clip-{seed}"
+        seconds = train_clip(shown, self.recipe, seed, self.work / "runs" / f"clip-{seed}", folder)
+        image, text = self._encoded(FrozenClip(str(folder)))
+        accuracy = readable_factors(*self._shown_factors(image), self._routes(image, text), self.pairs.factors[cut:])
+        scores = held_out.contrastive_scores(image[cut:], text[cut:])
+        return {"seconds": seconds, "seed": seed, **scores, "accuracy": accuracy}
 
     def train_clap(self) -> dict[str, Any]:
         data, check = self.sounds("evaluators"), self.sounds("validation")
@@ -193,13 +219,7 @@ class Workshop:
         """Factors readable from each route's vectors, on held-out pairs."""
         image, text = self.pair_vectors
         cut = len(image) - self.held_out_pairs
-        shown = min(cut, 10_000)
-        shifted = text[cut:] - text[:cut].mean(0) + image[:cut].mean(0)
-        routes = {
-            "image": image[cut:],
-            "text": text[cut:],
-            "text+shift": shifted / np.linalg.norm(shifted, axis=1, keepdims=True),
-        }
+        routes = self._routes(image, text)
         how = self.preset.sampling
         for name in ("pd", "sd"):
             prior = self.prior(name)
@@ -208,8 +228,7 @@ class Workshop:
                 prior, torch.from_numpy(text[cut:]), ids, 0, how.prior_guidance_scale, how.prior_steps
             )
             routes[f"text+prior-{name}"] = drawn.numpy()
-        factors = self.pairs.factors
-        accuracy = readable_factors(image[:shown], factors[:shown], routes, factors[cut:])
+        accuracy = readable_factors(*self._shown_factors(image), routes, self.pairs.factors[cut:])
         check_gate(accuracy, self.recipe.gate_kind, self.recipe.gate_lead)
         return {"accuracy": accuracy}
 
@@ -243,10 +262,10 @@ class Workshop:
         with torch.no_grad():
             return np.asarray(model.eval().text(self.tokens(captions)).numpy())
 
-    def finished_model(self, name: str) -> CLIPSonicPipeline:
+    def finished_model(self, name: str, clip: str = "micro") -> CLIPSonicPipeline:
         """A generator as it ships: CLIP by its shipped name, and priors and means where it has queries by text."""
         model = load_model(self.work / "generators" / name / "model")
-        settings = {**model.what.as_dict(), "clip": None if name == "clap-tta" else "micro"}
+        settings = {**model.what.as_dict(), "clip": None if name == "clap-tta" else clip}
         if name in ("clip-tta", "clap-tta"):
             return CLIPSonicPipeline(model.unet, model.scheduler, settings=settings)
         pd, sd = self.prior("pd"), self.prior("sd")
@@ -281,6 +300,8 @@ def train_everything(shop: Workshop, only: tuple[str, ...] = ()) -> dict[str, An
         ValueError: for a stage that does not exist.
     """
     stages = encoder_stages(shop)
+    for seed in shop.recipe.clip_replicates:
+        stages[f"clip-{seed}"] = lambda seed=seed: shop.train_clip_replicate(seed)  # type: ignore[misc]
     for name, seed in generator_names(shop.recipe).items():
         stages[name] = lambda name=name, seed=seed: shop.train_generator(name, seed)  # type: ignore[misc]
     if unknown := set(only) - set(stages):
@@ -311,6 +332,5 @@ def new_workshop(
         if differs:
             raise ValueError(f"{work} belongs to another {' and '.join(differs)}: choose another --work")
     else:
-        work.mkdir(parents=True, exist_ok=True)
-        mark.write_text(json.dumps({"schema": 1, **wanted}, indent=1) + "\n")
+        write_json(mark, {"schema": 1, **wanted})
     return Workshop(work, recipe, chosen, seed, workers, say)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from clipsonic import CLIPSonicPipeline
+from clipsonic_benchmarks.files import write_bytes, write_json
 
 RECORD = Path(__file__).parents[1] / "record.json"
 
@@ -35,10 +36,9 @@ def weight_folders() -> dict[str, Path]:
 
 def save_half(model: torch.nn.Module, path: Path, config: dict[str, Any]) -> None:
     """Weights as float16 `path`.safetensors, what builds the network as `path`.json."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     halved = {name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in model.state_dict().items()}
-    save_file(halved, path.with_suffix(".safetensors"))
-    path.with_suffix(".json").write_text(json.dumps({"schema": 1, **config}, indent=1) + "\n")
+    write_bytes(path.with_suffix(".safetensors"), save(halved))
+    write_json(path.with_suffix(".json"), {"schema": 1, **config})
 
 
 def save_model_folder(model: CLIPSonicPipeline, out: Path) -> None:
@@ -52,6 +52,10 @@ def save_model_folder(model: CLIPSonicPipeline, out: Path) -> None:
     for part in (model.unet, model.prior_pd, model.prior_sd):
         if part is not None:
             part.float()
+    for config in partial.glob("*/config.json"):
+        known = json.loads(config.read_text())
+        known.pop("_name_or_path", None)  # diffusers notes where a part was loaded from: a folder of this machine
+        config.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial, out)
 
@@ -67,6 +71,4 @@ def digests() -> dict[str, str]:
 
 def write_record(record: dict[str, Any]) -> None:
     """Write the record that ships beside the weights, digests included."""
-    partial = RECORD.with_name(f".{RECORD.name}.part")
-    partial.write_text(json.dumps({"schema": 1, **record, "sha256": digests()}, indent=1) + "\n")
-    os.replace(partial, RECORD)
+    write_json(RECORD, {"schema": 1, **record, "sha256": digests()})

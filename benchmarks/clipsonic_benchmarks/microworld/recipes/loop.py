@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clipsonic.checkpoint import load_checkpoint, load_optimizer_state, optimizer_state, save_checkpoint
+from clipsonic_benchmarks.files import write_bytes
 
 BatchLoss = Callable[[NDArray[np.int64], torch.Generator], Tensor]
 """Item indices of a batch, and the step's own randomness, to the loss."""
@@ -47,6 +48,15 @@ def learning_rate(step: int, schedule: Schedule) -> float:
     return 0.5 * schedule.learning_rate * (1 + math.cos(math.pi * progress))
 
 
+def _cut_log(log: Path, step: int) -> None:
+    """Drop reports of steps that were lost with a killed process: they are taken, and reported, again."""
+    if log.exists():
+        kept = [
+            line for line in log.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step
+        ]
+        write_bytes(log, "".join(f"{line}\n" for line in kept).encode())
+
+
 def fit(module: torch.nn.Module, loss: BatchLoss, schedule: Schedule, run: Path) -> float:
     """Train `module` in place; return the seconds spent, over all interruptions.
 
@@ -62,6 +72,7 @@ def fit(module: torch.nn.Module, loss: BatchLoss, schedule: Schedule, run: Path)
         module.load_state_dict(state["model"])
         load_optimizer_state(optimizer, state["optimizer"])
         step, seconds = state["step"], state["seconds"]
+    _cut_log(run / "log.jsonl", step)
     started = time.monotonic() - seconds
     module.train()
     while step < schedule.steps:

@@ -31,12 +31,13 @@ class Recipe:
 
     `gate_kind`: the least accuracy at which the kind must be readable from image vectors; `gate_lead`: by how much, in
     accuracy averaged over the factors, images must be more readable than any text route. Else no generator is trained.
+    `clip_replicates`: further seeds of CLIP, trained only to show how much its scores owe to the seed.
     """
 
     corpora: Corpora = field(default_factory=Corpora)
     dim: int = 64
-    logit_scale: float = 200.0
-    clip: Effort = Effort(1500, 256, 2e-3)
+    logit_scale: float = 300.0
+    clip: Effort = Effort(1500, 256, 1e-3)
     clap: Effort = Effort(900, 128, 2e-3)
     wav2clip: Effort = Effort(600, 128, 2e-3)
     probe: Effort = Effort(600, 128, 2e-3)
@@ -45,4 +46,5 @@ class Recipe:
     preset: str = "micro"
     gate_kind: float = 0.9
     gate_lead: float = 0.05
+    clip_replicates: tuple[int, ...] = (1,)
     generator_seeds: tuple[int, ...] = (0, 1, 2)

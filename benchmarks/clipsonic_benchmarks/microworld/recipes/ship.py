@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 
+from clipsonic_benchmarks.files import write_bytes
 from clipsonic_benchmarks.microworld.recipes import export
 from clipsonic_benchmarks.microworld.recipes.everything import Workshop, encoder_stages, generator_names
 from clipsonic_benchmarks.microworld.recipes.shipped import measure_shipped
@@ -22,8 +24,18 @@ def _ships(name: str) -> bool:
     return not name.startswith("micro-") or int(name.removeprefix("micro-")) in _SHIPPED_SEEDS
 
 
-def ship_everything(shop: Workshop) -> None:
-    """Replace the weights in the packages by those of `shop`, and write `record.json`.
+def finish_models(shop: Workshop) -> dict[str, Path]:
+    """Write every generator that is trained, with its priors, as a model folder below `work`/models."""
+    folders = {}
+    for name in generator_names(shop.recipe):
+        if (shop.work / "done" / f"{name}.json").exists():
+            folders[name] = shop.work / "models" / (name if name.startswith("micro-") else f"micro-{name}")
+            export.save_model_folder(shop.finished_model(name), folders[name])
+    return folders
+
+
+def ship_everything(shop: Workshop, models: Mapping[str, Path]) -> None:
+    """Replace the weights in the packages by those of `shop` and its `models`, and write `record.json`.
 
     Raises:
         ValueError: naming the stages that are not done.
@@ -34,20 +46,17 @@ def ship_everything(shop: Workshop) -> None:
         raise ValueError(f"nothing shipped: stages {', '.join(missing)} are not done in {shop.work}")
     folders = export.weight_folders()
     for target in (folders["clipsonic"] / "clip", folders["clipsonic_metrics"] / "clip"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(shop.work / "clip", target)
+        for file in sorted((shop.work / "clip").iterdir()):
+            write_bytes(target / file.name, file.read_bytes())
     for name in ("clap", "wav2clip", "probe"):
         for suffix in (".safetensors", ".json"):
-            shutil.copyfile(
-                shop.work / "evaluators" / f"{name}{suffix}", folders["clipsonic_metrics"] / f"{name}{suffix}"
-            )
+            trained = shop.work / "evaluators" / f"{name}{suffix}"
+            write_bytes(folders["clipsonic_metrics"] / trained.name, trained.read_bytes())
     write_digests(folders["clipsonic_metrics"])
-    for name in generator_names(shop.recipe):
-        if not _ships(name):
-            continue
-        shipped = name if name.startswith("micro-") else f"micro-{name}"
-        export.save_model_folder(shop.finished_model(name), folders["clipsonic"] / shipped)
+    for name, model in models.items():
+        if _ships(name):
+            for file in sorted(path for path in model.rglob("*") if path.is_file()):
+                write_bytes(folders["clipsonic"] / model.name / file.relative_to(model), file.read_bytes())
     versions = {name: version(name) for name in ("torch", "diffusers", "open_clip_torch", "av", "numpy")}
     export.write_record(
         {
