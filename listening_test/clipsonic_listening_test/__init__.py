@@ -1,8 +1,13 @@
-"""Listening tests for sounds that benchmarks hand over as a folder. This version holds no kit yet, only its place.
+"""Listening tests of sounds: prepared from a folder, taken in a browser, never losing an answer.
 
-It will read `study/` folders (`study.json` and `sounds/`) and import none of the other packages.
+    Study, load_study    a study folder, checked
+
+A package of its own: it imports none of the others, and benchmarks hand it a folder.
 """
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from clipsonic_listening_test.errors import CheckFailed, ListeningTestError
+from clipsonic_listening_test.study import Study, load_study
+
+__all__ = ["CheckFailed", "ListeningTestError", "Study", "load_study"]
