@@ -59,6 +59,10 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _fail(f"{error.format_message().rstrip('.')}; see clipsonic-listen --help", 2)
+    except ModuleNotFoundError as error:
+        if debug or error.name is None or error.name.startswith("clipsonic"):
+            raise
+        return _fail(f"this needs {error.name!r}, which is not installed; type: pip install 'clipsonic[listen]'", 2)
     except ListeningTestError as error:
         if debug:
             raise
