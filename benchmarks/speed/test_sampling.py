@@ -6,7 +6,7 @@ guidance. Run with
 
     uv run pytest benchmarks/speed/test_sampling.py -s
 
-`-m large` adds the 250-step sampler, some minutes on a CPU.
+`-m large` runs the 250-step sampler instead, some minutes on a CPU.
 """
 
 from __future__ import annotations
