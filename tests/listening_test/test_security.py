@@ -268,11 +268,11 @@ def test_a_panel_id_alone_shows_nothing_and_overwrites_nothing(serve_here: Serve
     victim.start(201, **link)
     first = victim.view
     victim.next()
-    draft = {"key": victim.view["key"], "draft": {"scores": [77]}}
+    draft = {"key": victim.view["key"], "draft": {"note": "of-the-victim"}}
     victim.request("PUT", "/api/draft", draft)
     assert thief.start(409, **(link | {"SESSION_ID": "two"})).json()["error"] == "repeat_participation"
     found = thief.start(200, **link)
-    assert "77" not in found.text and thief.view["draft"] is None and thief.state["progress"]["done"] == 1
+    assert "of-the-victim" not in found.text and thief.view["draft"] is None and thief.state["progress"]["done"] == 1
     changed = answer_to(first, consent=False)
     assert thief.save(changed, 409).json()["error"] == "locked"
     assert [json.loads(row["content"])["consent"] for row in here.rows("answer")] == [True]
