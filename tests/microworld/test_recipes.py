@@ -32,6 +32,8 @@ RECIPE = Recipe(
     generator_seeds=(0, 1),
     gate_kind=0.0,
     gate_lead=-1.0,
+    ship_kind=0.0,
+    ship_fad=1e9,
 )
 
 
@@ -54,7 +56,8 @@ def reports(shop: Workshop) -> dict[str, dict[str, float]]:
 
 def test_every_stage_trains_its_steps(shop: Workshop, reports: dict[str, dict[str, float]]) -> None:
     encoders = ["clip", "clap", "probe", "wav2clip", "prior-pd", "prior-sd", "gate"]
-    assert list(reports) == [*encoders, "clip-1", "micro-0", "micro-1", "clip-tta", "clap-tta"]
+    generators = ["micro-0", "gate-micro-0", "micro-1", "gate-micro-1", "clip-tta", "clap-tta"]
+    assert list(reports) == [*encoders, "clip-1", *generators]
     logs = [*shop.work.glob("runs/*/log.jsonl"), *shop.work.glob("generators/*/log.jsonl")]
     assert len(logs) == 11
     for log in logs:
@@ -165,6 +168,21 @@ def test_the_gate_refuses_a_clip_whose_images_are_no_reference() -> None:
         check_gate(good, kind=0.99, lead=0.05)
     with pytest.raises(ValueError, match="by route text with 0.600; images must lead by 0.5"):
         check_gate(good, kind=0.9, lead=0.5)
+
+
+def test_the_gate_of_what_ships_refuses_a_generator_that_is_not_good(
+    shop: Workshop, reports: dict[str, dict[str, float]]
+) -> None:
+    from clipsonic_benchmarks.microworld.recipes.generator_gate import check_generator
+
+    untrained = reports["gate-micro-0"]
+    assert untrained["items"] == 5 and untrained["kind"] < 0.85
+    with pytest.raises(ValueError, match="micro-0: the kind is heard in 0.* of sounds, 0.85 needed; train longer"):
+        check_generator("micro-0", untrained, kind=0.85, fad_ratio=5)
+    good = {"kind": 0.9, "fad": 0.06, "fad_resynthesis": 0.03}
+    check_generator("micro-0", good, kind=0.85, fad_ratio=5)
+    with pytest.raises(ValueError, match="micro-0: FAD 0.060 is more than 1.5 times that of resynthesis, 0.030"):
+        check_generator("micro-0", good, kind=0.85, fad_ratio=1.5)
 
 
 def test_a_generator_is_not_trained_before_the_gate(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ import open_clip
 import torch
 from diffusers import PriorTransformer
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 
 from clipsonic.clip import FrozenClip
@@ -31,7 +30,7 @@ from clipsonic_benchmarks.files import write_json
 from clipsonic_benchmarks.microworld.captions import vocabulary
 from clipsonic_benchmarks.microworld.corpus import FRAMES_PER_SECOND
 from clipsonic_benchmarks.microworld.factors import LEVELS
-from clipsonic_benchmarks.microworld.recipes import evaluators, export, generators, held_out
+from clipsonic_benchmarks.microworld.recipes import evaluators, export, generator_gate, generators, held_out
 from clipsonic_benchmarks.microworld.recipes.clip import train_clip
 from clipsonic_benchmarks.microworld.recipes.evaluators import CONTEXT
 from clipsonic_benchmarks.microworld.recipes.gate import check_gate, readable_factors
@@ -39,7 +38,7 @@ from clipsonic_benchmarks.microworld.recipes.material import Captioned, Heard, c
 from clipsonic_benchmarks.microworld.recipes.priors import train_prior
 from clipsonic_benchmarks.microworld.recipes.recipe import Recipe
 from clipsonic_benchmarks.microworld.recipes.tokenizer import learn_merges, write_merges
-from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText
+from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText, FactorProbe
 
 Vectors = NDArray[np.float32]
 _HELD_OUT = 2000
@@ -251,16 +250,24 @@ class Workshop:
         last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
         return {"seconds": last["seconds"], "steps": last["step"], "seed": seed}
 
+    def check_generator(self, name: str) -> dict[str, Any]:
+        """The gate of what ships: a CLIPSonic asked by images of the validation split."""
+        data = self.prepared("validation")
+        model = load_model(self.work / "generators" / name / "model")
+        probe = FactorProbe({factor: len(levels) for factor, levels in LEVELS.items()})
+        export.load_half(probe, self.work / "evaluators" / "probe")
+        frames = data.vectors("clip_middle")
+        scores = generator_gate.generator_scores(model, frames, self.sounds("validation"), self.clap, probe)
+        generator_gate.check_generator(name, scores, self.recipe.ship_kind, self.recipe.ship_fad)
+        return scores
+
+    @cached_property
+    def clap(self) -> ContrastiveSoundText:
+        return export.load_half(ContrastiveSoundText(self.vocabulary, CONTEXT), self.work / "evaluators" / "clap")
+
     def clap_text(self, captions: list[str]) -> Vectors:
-        model = ContrastiveSoundText(self.vocabulary, CONTEXT)
-        model.load_state_dict(
-            {
-                k: v.float() if v.is_floating_point() else v
-                for k, v in load_file(self.work / "evaluators" / "clap.safetensors").items()
-            }
-        )
         with torch.no_grad():
-            return np.asarray(model.eval().text(self.tokens(captions)).numpy())
+            return np.asarray(self.clap.text(self.tokens(captions)).numpy())
 
     def finished_model(self, name: str, clip: str = "micro") -> CLIPSonicPipeline:
         """A generator as it ships: CLIP by its shipped name, and priors and means where it has queries by text."""
@@ -304,6 +311,8 @@ def train_everything(shop: Workshop, only: tuple[str, ...] = ()) -> dict[str, An
         stages[f"clip-{seed}"] = lambda seed=seed: shop.train_clip_replicate(seed)  # type: ignore[misc]
     for name, seed in generator_names(shop.recipe).items():
         stages[name] = lambda name=name, seed=seed: shop.train_generator(name, seed)  # type: ignore[misc]
+        if name.startswith("micro-"):
+            stages[f"gate-{name}"] = lambda name=name: shop.check_generator(name)  # type: ignore[misc]
     if unknown := set(only) - set(stages):
         raise ValueError(f"no stage {', '.join(sorted(unknown))}; stages: {', '.join(stages)}")
     return {name: shop.stage(name, run) for name, run in stages.items() if not only or name in only}

@@ -8,14 +8,15 @@ import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 from clipsonic import CLIPSonicPipeline
 from clipsonic_benchmarks.files import write_bytes, write_json
 
+_Network = TypeVar("_Network", bound=torch.nn.Module)
 RECORD = Path(__file__).parents[1] / "record.json"
 
 
@@ -39,6 +40,13 @@ def save_half(model: torch.nn.Module, path: Path, config: dict[str, Any]) -> Non
     halved = {name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in model.state_dict().items()}
     write_bytes(path.with_suffix(".safetensors"), save(halved))
     write_json(path.with_suffix(".json"), {"schema": 1, **config})
+
+
+def load_half(model: _Network, path: Path) -> _Network:
+    """Fill a network with what `save_half` wrote, in float32."""
+    halved = load_file(path.with_suffix(".safetensors"))
+    model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in halved.items()})
+    return model.eval()
 
 
 def save_model_folder(model: CLIPSonicPipeline, out: Path) -> None:

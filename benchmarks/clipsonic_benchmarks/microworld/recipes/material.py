@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -44,6 +44,15 @@ class Heard:
 
     def batch(self, rows: NDArray[np.int64]) -> torch.Tensor:
         return torch.from_numpy(self.samples[rows].astype(np.float32))
+
+    def part(self, start: int, end: int) -> Heard:
+        """Items `start` to `end`."""
+        rows = slice(start, end)
+        return Heard(self.ids[rows], self.samples[rows], self.captions[rows], self.factors[rows])
+
+    def with_samples(self, samples: NDArray[np.float32]) -> Heard:
+        """The same items sounding otherwise."""
+        return replace(self, samples=samples.astype(np.float16))
 
 
 def _captioned_item(seed: int, index: int) -> tuple[NDArray[np.uint8], str, tuple[int, ...]]:

@@ -31,6 +31,7 @@ class Recipe:
 
     `gate_kind`: the least accuracy at which the kind must be readable from image vectors; `gate_lead`: by how much, in
     accuracy averaged over the factors, images must be more readable than any text route. Else no generator is trained.
+    `ship_kind` and `ship_fad`: what a generator must reach on the validation split to ship (generator_gate.py).
     `clip_replicates`: further seeds of CLIP, trained only to show how much its scores owe to the seed.
     """
 
@@ -46,5 +47,7 @@ class Recipe:
     preset: str = "micro"
     gate_kind: float = 0.9
     gate_lead: float = 0.05
+    ship_kind: float = 0.85
+    ship_fad: float = 5.0
     clip_replicates: tuple[int, ...] = (1,)
     generator_seeds: tuple[int, ...] = (0, 1, 2)

@@ -41,7 +41,8 @@ def ship_everything(shop: Workshop, models: Mapping[str, Path]) -> None:
         ValueError: naming the stages that are not done.
     """
     reports = {path.stem: json.loads(path.read_text()) for path in sorted((shop.work / "done").glob("*.json"))}
-    needed = [*encoder_stages(shop), *(name for name in generator_names(shop.recipe) if _ships(name))]
+    ships = [name for name in generator_names(shop.recipe) if _ships(name)]
+    needed = [*encoder_stages(shop), *ships, *(f"gate-{name}" for name in ships if name.startswith("micro-"))]
     if missing := [name for name in needed if name not in reports]:
         raise ValueError(f"nothing shipped: stages {', '.join(missing)} are not done in {shop.work}")
     folders = export.weight_folders()
