@@ -63,6 +63,11 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         super().__init__()
         if settings is None:
             raise ValueError("a CLIPSonic needs its settings: see clipsonic.settings.Settings")
+        if getattr(scheduler.config, "clip_sample", False):  # DDIM's and DDPM's default: FAD 0.95 instead of 0.08
+            raise ValueError(
+                f"this {type(scheduler).__name__} clips predictions to [-1, 1], and log-mels go beyond: "
+                "make it with clip_sample=False"
+            )
         self.register_modules(unet=unet, scheduler=scheduler, prior_pd=prior_pd, prior_sd=prior_sd)
         self.register_to_config(settings=settings)
         self.what = Settings.from_dict(settings)

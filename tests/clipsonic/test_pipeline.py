@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from numpy.typing import NDArray
 
 from clipsonic.pipeline import ROUTES, CLIPSonicPipeline, load_model
@@ -87,6 +88,14 @@ def test_defaults_can_be_changed_for_saving(complete: CLIPSonicPipeline) -> None
     changed = complete.with_settings(guidance_scale=3.0, steps=7)
     assert (changed.what.guidance_scale, changed.what.steps) == (3.0, 7)
     assert replace(changed.what, guidance_scale=2.0, steps=4) == complete.what
+
+
+def test_a_scheduler_that_clips_log_mels_is_refused(complete: CLIPSonicPipeline, vectors: Vectors) -> None:
+    schedule, settings = complete.scheduler.config, complete.what.as_dict()
+    with pytest.raises(ValueError, match="this DDIMScheduler clips predictions .* make it with clip_sample=False"):
+        CLIPSonicPipeline(complete.unet, DDIMScheduler.from_config(schedule), settings=settings)
+    whole = CLIPSonicPipeline(complete.unet, DDIMScheduler.from_config(schedule, clip_sample=False), settings=settings)
+    assert whole.generate(vectors[:1], ["a"], steps=2).samples.any()
 
 
 def test_loading_is_quiet_and_leaves_the_global_generator_alone(
