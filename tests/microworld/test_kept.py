@@ -15,10 +15,11 @@ from clipsonic_benchmarks.suite import load_suite
 
 def a_record(folder: Path, whole: bool = True) -> Path:
     def system(label: str) -> dict[str, Any]:
+        clip = str(folder / "ablation/matched/clip") if "matched" in label else None if label == "noise" else "micro"
         score = {"metric": "fad", "value": 0.2, "low": 0.1, "high": 0.3}
         return {
             "label": label,
-            "system": {"name": label.partition(":")[0], "identity": {"model": "ab12"}},
+            "system": {"name": label.partition(":")[0], "identity": {"model": "ab12", "clip": clip}},
             "protocol": {"seeds": [0]},
             "scores": [score],
             "items": {"expected": 8, "evaluated": 8, "failed": []},
@@ -50,6 +51,7 @@ def test_paths_of_the_machine_are_left_out(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(kept, "FOLDER", tmp_path)
     found = json.loads(kept.keep(a_record(tmp_path), "replicates").read_text())
     assert list(found["systems"]) == ["clipsonic-iq:micro-0", "clipsonic-iq:matched", "noise"]
+    assert [one["identity"]["clip"] for one in found["systems"].values()] == ["micro", "matched", None]
     assert found["systems"]["noise"]["scores"] == {"fad": [0.2, 0.1, 0.3]}
     assert found["claims"][0]["because"] == "clipsonic-iq:micro-0 - noise = -1"
     assert found["claims"][0]["model"] == "micro-0"
@@ -70,7 +72,17 @@ def test_several_trainings_are_reported() -> None:
     assert {one["outcome"] for one in found["checks"]} <= {"holds", "not made"}
 
 
-@pytest.mark.parametrize("name", [name for name in kept.NAMES if (kept.FOLDER / f"{name}.json").exists()])
+def test_the_cells_of_the_ablation_are_reported() -> None:
+    found = json.loads((kept.FOLDER / "ablation.json").read_text())
+    cells = {
+        label.partition(":")[2]: one for label, one in found["systems"].items() if label.startswith("clipsonic-zs")
+    }
+    assert set(cells) == {"matched", "temperature", "unstandardised"}
+    clips = {name: one["identity"]["clip_sha256"] for name, one in cells.items()}
+    assert clips["matched"] == clips["unstandardised"] != clips["temperature"]
+
+
+@pytest.mark.parametrize("name", kept.NAMES)
 def test_what_is_kept_is_of_the_weights_that_ship(name: str) -> None:
     """Several trainings include the shipped one; every cell's evaluators are the shipped ones."""
     found = json.loads((kept.FOLDER / f"{name}.json").read_text())

@@ -66,7 +66,11 @@ def _relabelled(one: Mapping[str, Any]) -> dict[str, Any]:
 
 def _system(one: Mapping[str, Any]) -> dict[str, Any]:
     scores = {metric: values for metric, values in _values(one["scores"]).items() if metric in _SCORES}
-    return {"identity": one["system"]["identity"], "seeds": one["protocol"]["seeds"], "scores": scores}
+    identity = dict(one["system"]["identity"])
+    if identity.get("clip"):  # a shipped CLIP by name, another by folder, of which the cell is kept; its digest tells
+        clip = Path(identity["clip"])
+        identity["clip"] = clip.parent.name if clip.is_absolute() else str(clip)
+    return {"identity": identity, "seeds": one["protocol"]["seeds"], "scores": scores}
 
 
 def _difference(one: Mapping[str, Any]) -> dict[str, Any]:
