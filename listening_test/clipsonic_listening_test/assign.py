@@ -7,7 +7,8 @@ pages; that may add one.) Answers of sessions that were
 screened out, failed the checks or took back their consent do not count.
 
 With a target (`Block.ratings_per_page`) pages below it come first, pages at it only fill up a participant's share,
-and no page gets more than one above it; when every page has its target, the block is full.
+and no page gets more than one above it; when every page has its target, the block is full. A group is full when all of
+its blocks with a target are, and the study when all groups are: drop-outs fill one pass before the other.
 
 A replicate goes with the page it repeats and an instructed page to everyone; neither counts towards
 `Block.per_participant`.
@@ -82,42 +83,42 @@ class AssignedPage:
 
 
 def choose_group(study: Study, number: int, filled: Filled) -> str:
-    """The group with the fewest sessions; ties drawn for the session."""
-    groups = shuffled(study.groups, study.seed, number, "group")
-    return min(groups, key=lambda group: filled.groups.get(group, 0))
+    """The group with the fewest sessions of those with something left to rate; ties drawn for the session.
+
+    Raises:
+        StudyFull: every group is full.
+    """
+    groups = [group for group in study.groups if not _group_is_full(study, group, filled.pages)]
+    if not groups:
+        raise StudyFull
+    return min(shuffled(groups, study.seed, number, "group"), key=lambda group: filled.groups.get(group, 0))
+
+
+def is_full(block: Block, counts: Mapping[str, int]) -> bool:
+    """Whether the block has a target, and each of its pages that are dealt has as many ratings."""
+    target, dealt = block.ratings_per_page, _dealt(block)
+    return target is not None and bool(dealt) and all(counts.get(page, 0) >= target for page in dealt)
 
 
 def choose_pages(block: Block, seed: int, number: int, counts: Mapping[str, int]) -> list[str]:
-    """Ids of the block's pages that session `number` gets, in the block's order.
-
-    Raises:
-        StudyFull: the block deals pages and each has `ratings_per_page` already.
-    """
-    everyone = [page.id for page in block.pages if page.instructed is not None]
-    dealt = [page.id for page in block.pages if page.instructed is None and page.replicate_of is None]
+    """Ids of the block's pages that session `number` gets, in the block's order: none where no page takes one more."""
     if block.per_participant is None and block.ratings_per_page is None:
         return [page.id for page in block.pages]
-    target = block.ratings_per_page
-    if target is not None:
-        if dealt and all(counts.get(page, 0) >= target for page in dealt):
-            raise StudyFull
-        dealt = [page for page in dealt if counts.get(page, 0) <= target]
-    drawn = shuffled(dealt, seed, number, block.id, "deal")
+    target, dealt = block.ratings_per_page, _dealt(block)
+    left = [page for page in dealt if target is None or counts.get(page, 0) <= target]
+    if dealt and not left:
+        return []
+    drawn = shuffled(left, seed, number, block.id, "deal")
     drawn.sort(key=lambda page: counts.get(page, 0))
+    everyone = [page.id for page in block.pages if page.instructed is not None]
     chosen = {*everyone, *drawn[: block.per_participant]}
     return [page.id for page in block.pages if page.id in chosen or page.replicate_of in chosen]
 
 
 def deal(study: Study, number: int, group: str, filled: Filled) -> list[AssignedPage]:
-    """Every page of session `number`, in its order, with the order of what stands on it.
-
-    Raises:
-        StudyFull: nothing is left to be rated.
-    """
+    """Every page of session `number`, in its order, with the order of what stands on it."""
     assigned = []
-    for block in study.blocks:
-        if block.groups is not None and group not in block.groups:
-            continue
+    for block in _blocks_of(study, group):
         chosen = choose_pages(block, study.seed, number, filled.pages)
         if block.order == "random":
             apart = [(name, other) for name in chosen if (other := study.pages[name].replicate_of) is not None]
@@ -151,6 +152,20 @@ def arrange(study: Study, page: Page, block: str, number: int, filled: Filled) -
 def labels(page: Page) -> tuple[str, ...]:
     """Labels of the stimuli in the order shown: A, B, …, Z, AA, …; for ABX A, B, X."""
     return ("A", "B", "X") if page.type == "abx" else _letters(len(page.stimuli))
+
+
+def _blocks_of(study: Study, group: str) -> list[Block]:
+    return [block for block in study.blocks if block.groups is None or group in block.groups]
+
+
+def _group_is_full(study: Study, group: str, counts: Mapping[str, int]) -> bool:
+    targeted = [block for block in _blocks_of(study, group) if block.ratings_per_page is not None]
+    return bool(targeted) and all(is_full(block, counts) for block in targeted)
+
+
+def _dealt(block: Block) -> list[str]:
+    """Pages that are dealt out; the others go with them, or to everyone."""
+    return [page.id for page in block.pages if page.instructed is None and page.replicate_of is None]
 
 
 @cache

@@ -181,6 +181,22 @@ def test_a_write_that_fails_leaves_the_table_before(tmp_path: Path) -> None:
     assert path.read_bytes() == b"a\r\n1\r\n" and [each.name for each in tmp_path.iterdir()] == ["t.csv"]
 
 
+def test_what_played_the_sounds_is_known_once_they_were_played(serve_here: Serve, tmp_path: Path) -> None:
+    """A browser has no sound device when the session begins; the pages that follow tell of it."""
+    here = serve_here(rating_study(tmp_path / "study"))
+    rater = here.rater()
+    rater.start(201)
+    rater.next()
+    device = {"rate_hz": 48_000, "output_latency_s": 0.02, "max_channels": 2}
+    rater.save(answer_to(rater.view, client=device))
+    rater.save(answer_to(rater.view, client={"rate_hz": 48_000, "output_latency_s": None}))
+    tables = tables_of(here)
+    (session,) = tables["sessions"]
+    assert session["client_max_channels"] == 2
+    for row in (session, *tables["ratings"]):
+        assert (row["client_rate_hz"], row["client_output_latency_s"]) == (48_000, 0.02)
+
+
 def test_late_and_imported_answers_say_so(serve_here: Serve, tmp_path: Path) -> None:
     from clipsonic_listening_test.server.importing import import_answers
 

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise, permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipsonic_listening_test.order import (
@@ -27,6 +27,7 @@ from clipsonic_listening_test.order import (
 SEEDS = st.integers(0, 2**40)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 16))
 def test_williams_squares_balance_positions_and_neighbours(count: int) -> None:
     square = williams_square(count)
@@ -46,6 +47,7 @@ def test_a_cyclic_square_does_not_balance_neighbours() -> None:
     assert len(neighbours) < 4 * 3
 
 
+@settings(deadline=None)
 @given(st.integers(1, MOST_BALANCED), SEEDS)
 def test_orders_of_a_page_keep_the_balance_of_the_square(count: int, seed: int) -> None:
     orders = [balanced_order(count, row, seed, "p") for row in range(williams_rows(count))]
@@ -55,6 +57,7 @@ def test_orders_of_a_page_keep_the_balance_of_the_square(count: int, seed: int) 
     assert count == 1 or set(neighbours.values()) == {len(orders) // count}
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10), SEEDS, st.integers(1, 4))
 def test_rows_are_dealt_in_rounds(rows: int, seed: int, rounds: int) -> None:
     used: dict[int, int] = {}
@@ -65,6 +68,7 @@ def test_rows_are_dealt_in_rounds(rows: int, seed: int, rounds: int) -> None:
     assert set(used.values()) == {rounds}
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(), max_size=30), SEEDS, st.integers(0, 1000))
 def test_a_shuffle_belongs_to_its_address(items: list[int], seed: int, number: int) -> None:
     once = shuffled(items, seed, number)
@@ -91,12 +95,14 @@ def test_neighbouring_addresses_have_unrelated_orders() -> None:
     assert len(set(orders)) == len(orders)
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_abx_deals_all_four_cases(seed: int) -> None:
     cases = {(tuple(order), x) for order, x in (abx_order(row, seed, "p") for row in range(4))}
     assert cases == {((0, 1), 0), ((0, 1), 1), ((1, 0), 0), ((1, 0), 1)}
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 100), st.integers(1, 2))
 def test_headphone_orders(seed: int, number: int, attempt: int) -> None:
     trials, *intervals = headphone_order([3] * 6, seed, number, "p", attempt)
@@ -124,6 +130,7 @@ def test_pages_that_everyone_gets_are_balanced() -> None:
     assert balanced_pages(many, 0, 5, "main") != balanced_pages(many, 1, 5, "main")
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 50), st.integers(3, 12))
 def test_a_replicate_is_not_beside_its_original(seed: int, number: int, count: int) -> None:
     pages = [f"p{n}" for n in range(count)] + ["again"]

@@ -416,6 +416,24 @@ def test_an_address_that_opens_too_many_sessions_is_stopped(serve_here: Serve, m
     assert len(here.rows("session")) == 4
 
 
+def test_no_cookie_and_no_other_name_gets_around_that(serve_here: Serve, made: Path, tmp_path: Path) -> None:
+    here = serve_here(copy_study(made, tmp_path / "study"), rates=Rates(opening=Rate(3, 0.01)))
+    here.service.limits.clock = lambda: 0.0
+
+    def codes(browsers: list[Any], persons: list[str | None]) -> list[int]:
+        bodies = [{"tab": "t", "parameters": {} if id is None else {"PROLIFIC_PID": id}} for id in persons]
+        return [one.post("/api/session", json=body).status_code for one, body in zip(browsers, bodies, strict=True)]
+
+    invented = [here.client() for _ in range(5)]
+    for number, browser in enumerate(invented):
+        browser.cookies.set(here.service.cookie_name, f"invented{number}")
+    assert codes(invented, [None] * 5) == [201] * 3 + [429] * 2
+    assert codes(invented[:1], [None]) == [200]  # who goes on opens nothing
+    one = here.client(address="203.0.113.6")
+    assert codes([one] * 5, [f"p{number}" for number in range(5)]) == [201] * 3 + [429] * 2
+    assert codes([one], ["p1"]) == [200]
+
+
 def test_limits_are_by_network_and_spare_this_machine() -> None:
     limits = Limits(Rates(address=Rate(1, 1)), clock=lambda: 0.0)
     limits.address("2001:db8::1")

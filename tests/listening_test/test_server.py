@@ -312,6 +312,17 @@ def test_instructed_responses_reject_as_panels_allow(
     assert rater.state["finish"]["code"] == {"complete": "C", "failed_checks": "F"}[outcome]
 
 
+@pytest.mark.parametrize(("reason", "passed"), [("prefer_not", False), ("cannot_play", None)])
+def test_an_instruction_cannot_be_declined(serve_here: Serve, tmp_path: Path, reason: str, passed: bool | None) -> None:
+    here = serve_here(checks_study(tmp_path / "study", 1, 0))
+    rater = here.rater()
+    rater.start(201)
+    answer = answer_to(rater.view)
+    answer["ratings"] = [each | {"score": None, "missing": reason} for each in answer["ratings"]]
+    rater.save(answer)
+    assert [row["passed"] for row in here.rows("answer")] == [passed]
+
+
 @pytest.mark.parametrize("reason", ["no_consent", "technical", "withdraw"])
 def test_leaving(serve_here: Serve, tmp_path: Path, reason: str) -> None:
     codes = {"complete": "C", "technical": "T"}

@@ -208,11 +208,17 @@ def test_reasons_why_a_rating_is_missing(here: Any) -> None:
     answer = answer_to(rater.view)
     answer["ratings"][0] |= {"score": None, "missing": "cannot_play"}
     answer["ratings"][1] |= {"score": None, "missing": "prefer_not"}
-    unheard = answer | {"listening": answer["listening"][2:]}
-    assert "stimulus B was heard" in rater.save(unheard, 422).json()["message"]
-    rater.save(answer | {"listening": answer["listening"][1:]})  # what cannot be played need not be heard
+    unheard = answer | {"listening": answer["listening"][:2]}
+    assert "stimulus C was heard" in rater.save(unheard, 422).json()["message"]
+    assert here.rows("alert") == []
+    rater.save(answer | {"listening": answer["listening"][2:]})  # what is not judged need not be heard
     rows = sorted(here.rows("rating"), key=lambda row: row["label"])
     assert [(row["score"], row["missing"]) for row in rows] == [(None, "cannot_play"), (None, "prefer_not"), (52, None)]
+    first, second = (row["stimulus"] for row in rows[:2])
+    told = [(row["kind"], row["detail"].split(", ")[1]) for row in here.rows("alert")]
+    assert told == [("cannot_play", f"A ({first})"), ("prefer_not", f"B ({second})")]  # the owner is to look at it
+    rater.save(answer | {"listening": answer["listening"][2:]})  # sent again
+    assert len(here.rows("alert")) == 2
 
 
 def test_ratings_that_are_not_required_may_stay_unset(serve_here: Serve, tmp_path: Path) -> None:
@@ -311,10 +317,12 @@ def test_choices(at: Callable[[str], tuple[Any, Any]]) -> None:
     assert session["outcome"] is None
 
 
-def test_a_pair_that_cannot_be_played(at: Callable[[str], tuple[Any, Any]]) -> None:
-    _, rater = at("pair")
-    silent = [{"question": "match", "choice": None, "missing": "cannot_play"}]
+@pytest.mark.parametrize("reason", ["cannot_play", "prefer_not"])
+def test_a_pair_that_is_not_judged(at: Callable[[str], tuple[Any, Any]], reason: str) -> None:
+    here, rater = at("pair")
+    silent = [{"question": "match", "choice": None, "missing": reason}]
     rater.save(answer_to(rater.view, choices=silent, listening=[]))
+    assert [row["kind"] for row in here.rows("alert")] == [reason]
 
 
 def test_questionnaires(at: Callable[[str], tuple[Any, Any]]) -> None:
@@ -341,6 +349,35 @@ def test_questionnaires(at: Callable[[str], tuple[Any, Any]]) -> None:
     )
     assert rater.state["finished"] == "complete"
     assert any("=HYPERLINK(1) & <b>ü</b>" in row["content"] for row in here.rows("answer"))
+
+
+@pytest.mark.parametrize(
+    ("type", "wanted", "value"),
+    [
+        ("multiple", "tv", ["radio", "tv"]),
+        ("choice", "tv", "tv"),
+        ("number", 3, 3),
+        ("likert", "3", 3),
+        ("number", 0.5, 0.5),
+    ],
+)
+def test_what_a_question_depends_on_is_read_as_the_page_reads_it(
+    serve_here: Serve, tmp_path: Path, type: str, wanted: Any, value: Any
+) -> None:
+    options = [{"value": each, "label": {"en": each}} for each in ("radio", "tv", "none")]
+    asked: dict[str, Any] = {"id": "what", "type": type, "label": {"en": "?"}}
+    asked |= {"options": options} if type in ("multiple", "choice") else {}
+    asked |= {"min": 0, "max": 9} if type == "likert" else {}
+    why = {"id": "why", "type": "text", "label": {"en": "?"}, "show_if": {"field": "what", "equals": wanted}}
+    maker = StudyMaker(tmp_path / "study")
+    here = serve_here(maker.write([block("main", page("q", "questionnaire", fields=[asked, why]), page("p", "pause"))]))
+    rater = here.rater()
+    rater.start(201)
+    other = {"multiple": ["radio"], "choice": "none"}.get(type, 9)
+    refused = rater.save(answer_to(rater.view, fields={"what": other, "why": "so"}), 422)
+    assert "field 'why' was not asked" in refused.json()["message"]
+    assert "'why' is not answered" in rater.save(answer_to(rater.view, fields={"what": value}), 422).json()["message"]
+    rater.save(answer_to(rater.view, fields={"what": value, "why": "so"}))
 
 
 def test_a_page_that_asks_nothing_takes_nothing(at: Callable[[str], tuple[Any, Any]]) -> None:

@@ -128,6 +128,7 @@ def test_a_port_that_is_taken(study: Path, capsys: pytest.CaptureFixture[str]) -
         (["serve", "absent"], "absent holds no study.json"),
         (["serve", "{study}", "--db", "mysql://x"], "--db names 'mysql'"),
         (["serve", "{study}", "--root-path", "x"], "--root-path x does not start with /"),
+        (["serve", "{study}", "--host", "192.0.2.1"], "(Cannot assign requested address); choose another with --host"),
         (["status", "{study}"], "does not exist; start the study with: clipsonic-listen serve"),
         (["export", "{study}", "--out", "{out}"], "does not exist; start the study with"),
         (["backup", "{study}", "{out}"], "does not exist; start the study with"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from listening_rig import answer_to, rating_study
+from listening_rig import StudyMaker, answer_to, block, page, rating_study
 from sqlalchemy import text
 
 Serve = Callable[..., Any]
@@ -96,7 +96,10 @@ def test_nobody_fills_the_disk_with_complaints(serve_here: Serve, tmp_path: Path
 
 
 def test_the_monitor_shows_how_it_goes(serve_here: Serve, tmp_path: Path) -> None:
-    here = serve_here(rating_study(tmp_path / "study", 2))
+    maker = StudyMaker(tmp_path / "study")
+    trials = [maker.trial(f"t{n}") for n in range(2)]
+    blocks = [block("start", page("consent", "consent")), block("main", *trials, order="random")]
+    here = serve_here(maker.write([*blocks, block("end", page("finish", "finish"))]))
     done, away, gone = here.rater(), here.rater(), here.rater()
     gone.start(201)
     gone.next()
@@ -117,6 +120,7 @@ def test_the_monitor_shows_how_it_goes(serve_here: Serve, tmp_path: Path) -> Non
     assert sum(pages[name]["dropped"] for name in ("t0", "t1")) == 1
     assert pages["t0"]["answered"] == 1 and pages["t0"]["mean_s"] == 1.2
     assert sorted(each["state"] for each in found["participants"]) == ["away", "complete", "dropped"]
+    assert all((each["done"] == each["total"]) == (each["state"] == "complete") for each in found["participants"])
     assert found["database"] == {"waiting": 0, "failure": None}
     assert owner.post("/monitor/logout", json={}).status_code == 204
     assert owner.get("/monitor/data").status_code == 401

@@ -290,6 +290,7 @@ def _show_departures(departures: tuple[str, ...]) -> None:
     if not departures:
         sys.stdout.write("It meets ITU-R BS.1534-3 as far as a study can: it may be called MUSHRA.\n")
         return
-    sys.stdout.write(f"Departs from ITU-R BS.1534-3 in {len(departures)} points, so it is not called MUSHRA:\n")
+    points = "1 point" if len(departures) == 1 else f"{len(departures)} points"
+    sys.stdout.write(f"Departs from ITU-R BS.1534-3 in {points}, so it is not called MUSHRA:\n")
     for each in departures:
         sys.stdout.write(f"  - {each}\n")

@@ -2,7 +2,8 @@
 
 If each participant gets every page, they stand in one block in random order, the instructed-response pages among them.
 If each gets some, the repeated page is the first for everyone and its repeat the last, so that nobody gets a repeat
-without what it repeats; the others are dealt out, least-rated first. Repeats always come last, far from the first time.
+without what it repeats; the others are dealt out, least-rated first, and each gets one of them at least. Repeats always
+come last, far from the first time.
 
 More systems than one page may hold (12 signals, hidden reference and anchors among them: BS.1534-3) are split over
 several pages of each prompt: a resolvable incomplete block design, in which every system stands once per prompt and
@@ -65,13 +66,12 @@ def pass_blocks(
         blocks += [_main(one, (*one.pages, *checks), groups, None, options)]
         last = repeats
     else:
-        first = [page for page in one.pages if page.id in {repeat.replicate_of for repeat in repeats}][:wanted]
+        first = [page for page in one.pages if page.id in {repeat.replicate_of for repeat in repeats}][: wanted - 1]
         repeats = [repeat for repeat in repeats if repeat.replicate_of in {page.id for page in first}]
         rest = tuple(page for page in one.pages if page not in first)
         if first:
             blocks += [Block(f"{one.name}-first", tuple(first), groups, "random", None, None)]
-        if wanted > len(first):
-            blocks += [_main(one, rest, groups, wanted - len(first), options)]
+        blocks += [_main(one, rest, groups, wanted - len(first), options)]
         last = [*repeats, *checks]
     if last:
         blocks += [Block(f"{one.name}-last", tuple(last), groups, "random")]

@@ -1,11 +1,12 @@
 """Whether an answer is an answer to the page it names: its stimuli, its scales, everything that the page requires.
 
 Nothing is made to fit. What a page does not ask must be absent; what it requires must be there, or say why it is
-not; a stimulus counts as heard by seconds, where it can be played.
+not; a stimulus that is judged was heard, which is counted by seconds.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -119,12 +120,12 @@ def _choices(shown: Shown, answer: Answer) -> None:
 
 
 def _heard(shown: Shown, answer: Answer) -> None:
-    """Each stimulus was heard as long as the page requires, unless it could not be played."""
+    """Each stimulus was heard as long as the page requires. Who says why it is not judged need not go on hearing it."""
     need, study = shown.page.require, shown.study
     heard = {each.token: each for each in answer.listening}
-    silent = _cannot_play(shown, answer)
+    exempt = _not_judged(shown, answer)
     for token, slot in shown.stimuli.items():
-        if token in silent:
+        if token in exempt:
             continue
         seconds = min(need.heard_s, study.stimuli[slot.thing].frames / study.rate_hz)
         found = heard.get(token)
@@ -134,14 +135,15 @@ def _heard(shown: Shown, answer: Answer) -> None:
             raise invalid(f"of stimulus {slot.label} less than {need.coverage:.0%} was heard")
 
 
-def _cannot_play(shown: Shown, answer: Answer) -> set[str]:
-    """Stimuli marked so in every rating, or all of a pair one of whose questions is."""
+def _not_judged(shown: Shown, answer: Answer) -> set[str]:
+    """Stimuli with a reason in place of every rating; both of a pair that could not be played or is not answered."""
     if shown.page.type in CHOSEN:
-        return set(shown.stimuli) if any(each.missing == "cannot_play" for each in answer.choices) else set()
+        reasons = {each.missing for each in answer.choices}
+        return set(shown.stimuli) if "cannot_play" in reasons or None not in reasons else set()
     mine: dict[str, set[str | None]] = {}
     for each in answer.ratings:
         mine.setdefault(each.token, set()).add(each.missing)
-    return {token for token, reasons in mine.items() if reasons == {"cannot_play"}}
+    return {token for token, found in mine.items() if None not in found}
 
 
 def _questionnaire(page: Page, given: Mapping[str, Any]) -> None:
@@ -152,13 +154,25 @@ def _questionnaire(page: Page, given: Mapping[str, Any]) -> None:
     for field in page.fields:
         value = given.get(field.id)
         empty = value is None or value == "" or value == []
-        asked = field.show_if is None or given.get(field.show_if.field) == field.show_if.equals
+        asked = field.show_if is None or _has_value(given.get(field.show_if.field), field.show_if.equals)
         if not asked and not empty:
             raise invalid(f"field {field.id!r} was not asked")
         if asked and empty and not field.optional:
             raise invalid(f"field {field.id!r} is not answered")
         if not empty:
             _field(field, value)
+
+
+def _has_value(value: Any, wanted: str | float | bool) -> bool:
+    """Whether a field has a value, or one option of several: by how it is written, as the page decides it."""
+    return any(_written(each) == _written(wanted) for each in (value if isinstance(value, list) else [value]))
+
+
+def _written(value: Any) -> str | None:
+    """A value as JavaScript writes it; null is none."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _field(field: Field, value: Any) -> None:

@@ -25,7 +25,8 @@ MOST_EVENTS: Final = 2000
 _MEMBERS: Final = (
     "page_ms", "consent", "volume", "ratings", "choices", "headphones", "fields", "listening", "events", "client",
 )  # fmt: skip
-_CLIENT: Final = ("hidden_ms", "drift_ms", "rate_hz", "gain")
+_CLIENT: Final = ("hidden_ms", "drift_ms", "rate_hz", "gain", "output_latency_s", "max_channels")
+DEVICE: Final = ("rate_hz", "output_latency_s", "max_channels")
 _MOST: Final = 1e12
 
 
@@ -65,7 +66,7 @@ class Answer:
     """One page's answer.
 
     judged: canonical JSON of what was answered, without how; its SHA-256 tells a repetition from another answer.
-    content: canonical JSON of all but the events. events: theirs.
+    content: canonical JSON of all but the events. events: theirs. device: what is known of what played the sounds.
     """
 
     key: str
@@ -79,6 +80,7 @@ class Answer:
     fields: dict[str, Any] | None
     listening: tuple[Listening, ...]
     event_tokens: frozenset[str]
+    device: dict[str, float]
     content: str
     events: str
     digest: str
@@ -96,7 +98,7 @@ def read_answer(raw: Any) -> Answer:
     events = items(given.get("events"), "events", MOST_EVENTS)
     rest = {name: value for name, value in given.items() if name != "events"}
     judged = {name: rest.get(name) for name in ("consent", "volume", "ratings", "choices", "headphones", "fields")}
-    _client(given.get("client"))
+    client = _client(given.get("client"))
     answer = Answer(
         key=token(given["key"], "key"),
         attempt=whole(given["attempt"], "attempt", 1, 99),
@@ -109,6 +111,7 @@ def read_answer(raw: Any) -> Answer:
         fields=_fields(given.get("fields")),
         listening=tuple(map(_listening, items(given.get("listening"), "listening", 200))),
         event_tokens=frozenset(each for each in map(_event, events) if each is not None),
+        device={name: client[name] for name in DEVICE if name in client},
         content=canonical(rest),
         events=canonical(events),
         digest=hashlib.sha256(canonical(judged).encode()).hexdigest(),
@@ -179,9 +182,9 @@ def _event(raw: Any) -> str | None:
     return None if raw[2] is None else token(raw[2], "event token")
 
 
-def _client(raw: Any) -> None:
-    if raw is None:
-        return
-    for name, value in members(raw, "client", (), _CLIENT).items():
-        if value is not None:
-            number(value, name, -_MOST, _MOST)
+def _client(raw: Any) -> dict[str, float]:
+    given = {} if raw is None else members(raw, "client", (), _CLIENT)
+    known = {name: value for name, value in given.items() if value is not None}
+    for name, value in known.items():
+        number(value, name, -_MOST, _MOST)
+    return known

@@ -50,8 +50,10 @@ def judge(shown: Shown, answer: Answer) -> Verdict:
     if page.instructed is not None:
         label, below = shown.instructed_label(), page.instructed.below
         token = shown.token_of[str(label)]
-        scores = [each.score for each in answer.ratings if each.token == token and each.score is not None]
-        return Verdict(passed=bool(scores) and max(scores) < below) if scores else Verdict()
+        given = [each for each in answer.ratings if each.token == token]
+        if any(each.missing == "cannot_play" for each in given):
+            return Verdict()  # a fault of the sound or the machine; to prefer not to is not to follow
+        return Verdict(passed=all(each.score is not None and each.score < below for each in given))
     return Verdict()
 
 

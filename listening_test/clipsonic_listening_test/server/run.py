@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
@@ -94,7 +95,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         reason = error.strerror or error
-        raise ListeningTestError(f"{host}:{port} cannot be used ({reason}); choose another with --port") from error
+        option = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        raise ListeningTestError(f"{host}:{port} cannot be used ({reason}); choose another with {option}") from error
     return listening
 
 

@@ -1,11 +1,13 @@
 """Saving an answer: once, in its turn, by the tab that owns the session, in one transaction with what follows from it.
 
 The answer of a page that is already stored is acknowledged again if it says the same, and kept beside it and refused
-if it does not. Neither the age of a session nor a browser's clock ever loses an answer: a late one is marked.
+if it does not. Neither the age of a session nor a browser's clock ever loses an answer: a late one is marked. What was
+not judged, the owner is told.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -76,7 +78,12 @@ def save(
     if tab is not None and session.owner != tab:
         return Refusal("open_elsewhere", "another tab has taken this session over")
     answers.store(connection, record)
+    for reason, what in _not_judged(shown, answer):
+        answers.add_alert(connection, live.id, reason, f"page {shown.page.id}, {what}", record.received_ms)
     changes = _what_follows(connection, live, session, answer, shown) | {"seen_ms": record.received_ms}
+    client = json.loads(session.client)
+    if client | answer.device != client:  # a browser knows its device once it has played
+        changes["client"] = json.dumps(client | answer.device)
     if changes.get("outcome") is not None:
         changes["finished_ms"] = record.received_ms
     change(connection, session.id, **changes)
@@ -95,6 +102,18 @@ def _what_follows(connection: Connection, live: Live, session: Session, answer: 
         failed = answers.failed_positions(connection, session.id)
         return changes | {"outcome": final_outcome(live.study, live.pages, failed)}
     return changes
+
+
+def _not_judged(shown: Shown, answer: Answer) -> list[tuple[str, str]]:
+    """Why something was not judged, and what; once for all attributes."""
+    found = []
+    for rating in answer.ratings:
+        if rating.missing is not None:
+            slot = shown.slots[rating.token]
+            found.append((rating.missing, f"{slot.label} ({slot.thing})"))
+    pair = " and ".join(slot.thing for slot in shown.stimuli.values() if slot.label != "X")
+    found += [(choice.missing, pair) for choice in answer.choices if choice.missing is not None]
+    return list(dict.fromkeys(found))
 
 
 def _listening(shown: Shown, answer: Answer) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ async def open_session(request: Request) -> Response:
     sent = request.cookies.get(service.cookie_name, "")
     known = cookie_hash(sent) if TOKEN.fullmatch(sent) else None
     new = new_cookie()
-    if known is None:
+    if await service.read(lambda connection: _found(connection, service, who, known)[0]) is None:
         service.limits.opening(request.client.host if request.client else None)
     now = service.clock()
 
@@ -91,12 +91,7 @@ async def open_session(request: Request) -> Response:
 def _open(
     connection: Connection, service: Service, who: Visitor, arrival: Arrival, known: str | None, new: str, now: int
 ) -> _Opened | Refusal:
-    mine = None if known is None else by_cookie(connection, known)
-    if mine is not None and who.person is not None and mine.person != who.person:
-        mine = None  # another person at the same browser
-    by_browser = mine is not None
-    if mine is None and who.person is not None:
-        mine = by_person(connection, service.study.id, who.person)
+    mine, by_browser = _found(connection, service, who, known)
     if mine is not None:
         if who.person is not None and mine.visit != who.visit_hash:
             return Refusal("repeat_participation", "you have taken part in this study before")
@@ -119,6 +114,16 @@ def _open(
         remove_cookie(connection, known)
     add_cookie(connection, begun.id, new, now)
     return _Opened(begun, False, new, True)
+
+
+def _found(connection: Connection, service: Service, who: Visitor, known: str | None) -> tuple[Session | None, bool]:
+    """The session of whoever arrives, if there is one; and whether it is this browser that opens it."""
+    mine = None if known is None else by_cookie(connection, known)
+    if mine is not None and who.person in (None, mine.person):
+        return mine, True
+    if who.person is None:
+        return None, False
+    return by_person(connection, service.study.id, who.person), False  # another person at the same browser, or device
 
 
 def _go_on(connection: Connection, mine: Session, arrival: Arrival, now: int, owner: str) -> Session:

@@ -99,7 +99,8 @@ def _pages(connection: Connection, study: Study, now_ms: int) -> list[dict[str, 
 
 
 def _participants(connection: Connection, study: Study, now_ms: int) -> list[dict[str, Any]]:
-    total = select(func.count()).where(page.c.session == session.c.id).scalar_subquery()
+    ends = [each.id for each in study.pages.values() if each.type == "finish"]  # nothing is answered there
+    total = select(func.count()).where(page.c.session == session.c.id, page.c.page.not_in(ends)).scalar_subquery()
     columns = (
         session.c.participant,
         session.c.group,

@@ -86,8 +86,11 @@ export function createDrafts({ api, key, attempt, seq, take, onError }) {
       keep();
       void send(true);
     },
-    /** Keep what stands there now, in this browser. */
-    keep,
+    /** Keep what stands there now, in this browser; what was heard since the last change counts too. */
+    keep() {
+      current += 1;
+      keep();
+    },
     /** @param {boolean} done  the page's answer is acknowledged: its draft has served */
     stop(done) {
       clearInterval(timer);

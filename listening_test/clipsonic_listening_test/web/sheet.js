@@ -118,6 +118,8 @@ export function createSheet({ view, t, language, state, page, api, sound, onDraf
           drift_ms: part.client?.drift_ms ?? null,
           rate_hz: part.client?.rate_hz ?? sound.rate(),
           gain: part.volume ?? sound.gain(),
+          output_latency_s: sound.engine.latency || null,
+          max_channels: sound.engine.max_channels || null,
         },
       };
     },

@@ -89,7 +89,7 @@
  * @property {Record<string, FieldValue>|null} fields
  * @property {Listening[]} listening
  * @property {Event[]} events
- * @property {{hidden_ms: number, drift_ms: number|null, rate_hz: number|null, gain: number|null}} client
+ * @property {{hidden_ms: number, drift_ms: number|null, rate_hz: number|null, gain: number|null, output_latency_s: number|null, max_channels: number|null}} client
  *
  * @typedef {{seq: number, page_ms: number, page: any}} Draft
  *

@@ -3,7 +3,8 @@
 `browser` is Debian's Chromium driven by Playwright, one for each test module (its event loop would stand in the way of
 tests elsewhere that run their own). `browser_page` is a page of a fresh context; an uncaught error or a breach of the
 content policy on it fails the test, whatever else it asserts. `web_url` serves the web folder as it is, for tests
-of single modules; `chromium` (tests/conftest.py) skips aloud where there is no browser, and fails under CI.
+of single modules, and `blank` is an empty page that can import them. `chromium` (tests/conftest.py) skips aloud where
+there is no browser, and fails under CI.
 
 The helpers beside this file are loaded by their path and named `listening_fake_server` and `listening_robot`.
 """
@@ -135,3 +136,11 @@ def web_url() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def blank(browser_page: Page, web_url: str) -> Page:
+    """An empty page that can import the kit's modules."""
+    browser_page.route("**/blank", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    browser_page.goto(f"{web_url}/blank")
+    return browser_page

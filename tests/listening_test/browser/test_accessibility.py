@@ -128,6 +128,18 @@ def test_pages(watched: Open, name: str) -> None:
                 assert_clean(on)
 
 
+def test_what_is_pinned_covers_nothing_before_it_is_scrolled(watched: Open) -> None:
+    """A practice page says so above its prompt, in full."""
+    fake = Fake([{**PAGES["multi-text"], "training": True}])
+    with serving(fake) as url:
+        on = watched(viewport={"width": 1280, "height": 800})
+        on.goto(url)
+        expect(on.locator(".chip")).to_be_visible()
+        gap = """() => document.querySelector('.pinned').getBoundingClientRect().top
+            - document.querySelector('.chip').getBoundingClientRect().bottom"""
+        assert on.evaluate(gap) >= -0.5
+
+
 def test_options_notice_and_end(watched: Open) -> None:
     fake = Fake([PAGES["questionnaire"]])
     with serving(fake) as url:

@@ -23,14 +23,6 @@ _spec.loader.exec_module(stage)
 
 
 @pytest.fixture
-def blank(browser_page: Page, web_url: str) -> Page:
-    """An empty page that can import the kit's modules."""
-    browser_page.route("**/blank", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
-    browser_page.goto(f"{web_url}/blank")
-    return browser_page
-
-
-@pytest.fixture
 def studio(browser_page: Page, web_url: str) -> Any:
     one = stage.Stage(browser_page, web_url)
     one.open()

@@ -43,6 +43,14 @@ def test_init_writes_a_record(maker: Any, listen: Any, tmp_path: Path) -> None:
     assert record["digest"] == study.digest and study.title == {"en": "Birds"}
 
 
+@pytest.mark.parametrize(("count", "said"), [(0, "may be called MUSHRA"), (1, "in 1 point,"), (2, "in 2 points,")])
+def test_departures_are_counted(count: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from clipsonic_listening_test.commands.prepare import _show_departures
+
+    _show_departures(("no training",) * count)
+    assert said in capsys.readouterr().out
+
+
 def test_options_reach_the_study(maker: Any, listen: Any, tmp_path: Path) -> None:
     (tmp_path / "consent.md").write_text("Ich bin einverstanden.\n")
     words = ["init", maker.folder(prompts=("p1", "p2", "p3")), "--preset", "gen", "--out", tmp_path / "study"]

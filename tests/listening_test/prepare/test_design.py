@@ -76,6 +76,22 @@ def test_some_pages_for_each_and_no_repeat_of_what_was_not_seen() -> None:
     assert sum(page.instructed is not None for page in last.pages) == 2  # longer than five minutes
 
 
+@pytest.mark.parametrize("wanted", [1, 2, 3])
+@pytest.mark.parametrize("replicates", [1, 3])
+def test_every_trial_is_dealt_to_somebody(wanted: int, replicates: int) -> None:
+    """Trials that everyone repeats never take the whole share: the others would be rated by nobody."""
+    asked = options(per_participant=wanted, replicates=replicates)
+    blocks, _ = pass_blocks(one(6), material(), CQS, asked, most=12)
+    by_id = {block.id: block for block in blocks}
+    first = by_id["fidelity-first"].pages if "fidelity-first" in by_id else ()
+    main = by_id["fidelity"]
+    assert {page.id for page in (*first, *main.pages)} == {page.id for page in one(6).pages}
+    assert main.per_participant is not None and main.per_participant >= 1
+    assert len(first) + main.per_participant == wanted
+    repeated = [page.replicate_of for page in by_id["fidelity-last"].pages if page.replicate_of]
+    assert sorted(str(each) for each in repeated) == sorted(page.id for page in first)
+
+
 @pytest.mark.parametrize(("minutes", "count"), [(0.1, 1), (30.0, 2)])
 def test_a_long_session_has_two_instructed_pages(minutes: float, count: int) -> None:
     blocks, _ = pass_blocks(one(4), material(minutes), CQS, options(), most=12)

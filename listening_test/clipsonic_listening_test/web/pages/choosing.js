@@ -90,10 +90,10 @@ export function mountChoosing(root, page, context, { questions, kind, whole, par
   return {
     answer: () => ({ ...part({ value: (question) => groups[questions.indexOf(question)].value(), missing: missing() }), ...desk.answer() }),
     missing() {
-      if (missing() === "cannot_play") return [];
+      if (missing() !== null) return [];
       const lines = desk.unheard();
       const open = groups.some((group) => group.value() === null);
-      if (open && missing() === null) lines.push(t(questions.length > 1 ? "missing.choices" : "missing.choice"));
+      if (open) lines.push(t(questions.length > 1 ? "missing.choices" : "missing.choice"));
       return lines;
     },
     draft: () => ({ desk: desk.draft(), choices: Object.fromEntries(questions.map(({ id }, index) => [id, groups[index].value()])) }),

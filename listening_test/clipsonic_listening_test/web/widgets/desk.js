@@ -167,7 +167,6 @@ export class Desk {
     if (reason) this.missing.set(token, reason);
     else this.missing.delete(token);
     this.trial?.log(reason ?? "judge", token);
-    if (reason) this.context.problem(reason, token, "");
     this.onChange();
   }
 
@@ -188,11 +187,12 @@ export class Desk {
     this.onChange();
   }
 
-  /** Lines on what must still be heard; nothing needs to be heard of what cannot be played. */
+  /** Lines on what must still be heard: nothing of a sound that is not judged, and no reference for none. */
   unheard() {
     const { t, language } = this.context;
     if (!this.trial) return this.failed.size ? [] : [t("missing.loading")];
-    const wanted = this.sounds.filter(({ token }) => this.missingOf(token) !== "cannot_play" && !this.heardEnough(token));
+    if (this.page.stimuli.every(({ token }) => this.missingOf(token))) return [];
+    const wanted = this.sounds.filter(({ token }) => !this.missingOf(token) && !this.heardEnough(token));
     if (wanted.length === 0) return [];
     const which = listOf(wanted.map(({ token }) => this.label(token)), language);
     const { heard_s = 0, coverage = 0 } = this.page.require ?? {};

@@ -1,6 +1,6 @@
 /**
  * For who cannot or would rather not judge: out of the way until wanted, and then for each sound "cannot play" or
- * "prefer not to judge". Both count as an answer, without a score.
+ * "prefer not to judge". Both count as an answer, without a score, and nothing more of the sound has to be heard.
  */
 
 import { h } from "../dom.js";
