@@ -38,8 +38,13 @@ def _queries() -> tuple[CLIPSonicPipeline, np.ndarray, list[str], EmbeddingStats
     items = [world_item(SEED, "validation", k) for k in range(ITEMS)]
     real = [world_item(SEED, "validation", k) for k in range(ITEMS, 4 * ITEMS)]
     images = model.encode_image(np.stack([item.frames()[4] for item in items]))
-    heard = load_embedder("microworld-clap").embed_sounds([Sound(i.id, i.sound(), 16_000) for i in real])
+    heard = load_embedder("microworld-clap").embed_sounds([Sound.of(i.id, i.sound(), 16_000) for i in real])
     return model, images, [item.id for item in items], EmbeddingStats.of(np.concatenate(heard))
+
+
+def _ddim(model: CLIPSonicPipeline) -> DDIMScheduler:
+    """DDIM on the model's noise schedule. By default it clips each prediction to [-1, 1], and log-mels go beyond."""
+    return DDIMScheduler.from_config(model.scheduler.config, clip_sample=False)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +58,11 @@ def _queries() -> tuple[CLIPSonicPipeline, np.ndarray, list[str], EmbeddingStats
 )
 def test_sampling(benchmark: BenchmarkFixture, sampler: str, steps: int) -> None:
     model, images, ids, reference = _queries()
-    scheduler = model.scheduler if sampler == "dpm-solver++" else DDIMScheduler.from_config(model.scheduler.config)
+    scheduler = model.scheduler if sampler == "dpm-solver++" else _ddim(model)
     chosen = CLIPSonicPipeline(model.unet, scheduler, settings=model.what.as_dict())
     made = benchmark.pedantic(chosen.generate, (images, ids), {"steps": steps}, rounds=1, iterations=1)
     heard = load_embedder("microworld-clap").embed_sounds(
-        [Sound(name, samples, made.rate_hz) for name, samples in zip(ids, made.samples, strict=True)]
+        [Sound.of(name, samples, made.rate_hz) for name, samples in zip(ids, made.samples, strict=True)]
     )
     fad = frechet_distance(reference, EmbeddingStats.of(np.concatenate(heard)))
     seconds = benchmark.stats.stats.min
@@ -67,4 +72,4 @@ def test_sampling(benchmark: BenchmarkFixture, sampler: str, steps: int) -> None
     benchmark.extra_info |= {"sampler": sampler, "steps": steps, "fad": fad, "vocoder_seconds": vocoder}
     each, vocoded = seconds / ITEMS * 1e3, vocoder / ITEMS * 1e3
     print(f"\n{sampler:>13} {steps:>3} steps: {each:7.1f} ms a sound, vocoder {vocoded:.1f} ms of it, FAD {fad:.4f}")
-    assert np.isfinite(made.samples).all()
+    assert fad < 0.2  # real sounds have 0.02; DDIM clipping its predictions, as it does by default, had 0.95

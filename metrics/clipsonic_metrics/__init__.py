@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from clipsonic_metrics.scores.clip_score import clip_score
     from clipsonic_metrics.scores.factor_accuracy import factor_accuracy
     from clipsonic_metrics.scores.fad import fad, paired_bootstrap_fad
+    from clipsonic_metrics.scores.fad_infinity import fad_infinity
+    from clipsonic_metrics.scores.inception_score import inception_score
     from clipsonic_metrics.scores.kad import kad
+    from clipsonic_metrics.scores.kid import kid
+    from clipsonic_metrics.scores.kl import kl_generated_reference, kl_reference_generated
+    from clipsonic_metrics.scores.memorisation import Memorisation, memorisation
     from clipsonic_metrics.scores.modality_gap import Gap, modality_gap
+    from clipsonic_metrics.scores.per_item_fad import per_item_fad
+    from clipsonic_metrics.scores.prdc import prdc
     from clipsonic_metrics.scores.retrieval import retrieval
+    from clipsonic_metrics.scores.vendi import vendi
     from clipsonic_metrics.sound import Sound, read_sound
     from clipsonic_metrics.stats import EmbeddingStats
     from clipsonic_metrics.uncertainty import paired_bootstrap_mean
@@ -28,6 +36,7 @@ _MODULES = {
     "Difference": "score",
     "EmbeddingStats": "stats",
     "Gap": "scores.modality_gap",
+    "Memorisation": "scores.memorisation",
     "MetricsError": "errors",
     "NotComparable": "errors",
     "Score": "score",
@@ -36,20 +45,30 @@ _MODULES = {
     "clip_score": "scores.clip_score",
     "factor_accuracy": "scores.factor_accuracy",
     "fad": "scores.fad",
+    "fad_infinity": "scores.fad_infinity",
     "frechet_distance": "frechet",
+    "inception_score": "scores.inception_score",
     "kad": "scores.kad",
+    "kid": "scores.kid",
+    "kl_generated_reference": "scores.kl",
+    "kl_reference_generated": "scores.kl",
     "load_embedder": "embedders",
+    "memorisation": "scores.memorisation",
     "modality_gap": "scores.modality_gap",
     "paired_bootstrap_fad": "scores.fad",
     "paired_bootstrap_mean": "uncertainty",
+    "per_item_fad": "scores.per_item_fad",
+    "prdc": "scores.prdc",
     "read_sound": "sound",
     "retrieval": "scores.retrieval",
+    "vendi": "scores.vendi",
 }
 
 __all__ = [
     "Difference",
     "EmbeddingStats",
     "Gap",
+    "Memorisation",
     "MetricsError",
     "NotComparable",
     "Score",
@@ -58,14 +77,23 @@ __all__ = [
     "clip_score",
     "factor_accuracy",
     "fad",
+    "fad_infinity",
     "frechet_distance",
+    "inception_score",
     "kad",
+    "kid",
+    "kl_generated_reference",
+    "kl_reference_generated",
     "load_embedder",
+    "memorisation",
     "modality_gap",
     "paired_bootstrap_fad",
     "paired_bootstrap_mean",
+    "per_item_fad",
+    "prdc",
     "read_sound",
     "retrieval",
+    "vendi",
 ]
 
 

@@ -73,9 +73,22 @@ def unit_items(x: Embeddings, name: str) -> Array:
     return unit_rows(np.add.reduceat(unit_rows(rows, name), starts, axis=0), name)
 
 
+def item_means(x: Embeddings, name: str) -> Array:
+    """One vector per item: the mean of its frames as they are, shape (items, dim)."""
+    rows, frames = frames_of_items(x, name)
+    starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
+    return np.asarray(np.add.reduceat(rows, starts, axis=0) / frames[:, None])
+
+
 def same_length(a: Array, b: Array, names: tuple[str, str]) -> None:
     """Raise MetricsError unless both hold as many items, of one dimension."""
     if len(a) != len(b):
         raise MetricsError(f"{names[0]} has {len(a)} items and {names[1]} {len(b)}; pair them by id first")
     if a.shape[1] != b.shape[1]:
         raise MetricsError(f"{names[0]} has dim {a.shape[1]}, {names[1]} {b.shape[1]}; use the embedder of one space")
+
+
+def same_dim(reference: Array, generated: Array) -> None:
+    """Raise MetricsError unless both are of one dimension."""
+    if reference.shape[1] != generated.shape[1]:
+        raise MetricsError(f"reference has dim {reference.shape[1]}, generated {generated.shape[1]}; use one embedder")

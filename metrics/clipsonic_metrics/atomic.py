@@ -16,7 +16,6 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         partial.write_bytes(data)
         os.replace(partial, path)
-    except OSError:
-        if partial.exists():
-            partial.unlink()
+    except BaseException:  # Ctrl-C as well as a full disk
+        partial.unlink(missing_ok=True)
         raise

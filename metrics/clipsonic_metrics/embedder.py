@@ -1,35 +1,63 @@
 """What an embedder is: anything that turns sounds, texts or images into vectors, and says exactly how.
 
-`protocol` names everything that decides the vectors: embedder and version, rate, window and hop, padding, channels,
-resampler, digest of the weights. Two arrays are comparable only if their protocols are equal strings. `space` names the
-vector space: a sound and an image may be compared by cosine if their embedders share it.
+`protocol` names everything that decides the vectors: embedder and version, how it listens (listening.py), digest of
+the weights. Two arrays are comparable only if their protocols are equal strings. `space` names the vector space: a
+sound and an image may be compared by cosine if their embedders share it.
 
-The result may not depend on batch size, on the other items of the batch, or on their order.
+The result may not depend on batch size, on the other items of the batch, or on their order. `over_windows` and
+`in_equal_batches` see to it: every forward pass has the same number of rows, the last one filled up, so that the
+arithmetic of an item is the same whatever it is embedded with. An embedder of sounds is therefore no more than a
+network, a Listening and a loader, put together by `WindowedEmbedder` or `WindowedClassifier`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clipsonic_metrics.sound import Sound
+from clipsonic_metrics.listening import Listening
+from clipsonic_metrics.sound import Samples, Sound
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Vectors = NDArray[np.float32]
 Picture = NDArray[np.uint8]
+Encode = Callable[["Tensor"], "Tensor"]
 
 
 @runtime_checkable
 class SoundEmbedder(Protocol):
     """Sounds to vectors."""
 
-    protocol: str
-    space: str
+    @property
+    def protocol(self) -> str: ...
+
+    @property
+    def space(self) -> str: ...
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
-        """One (windows, dim) array of unit vectors per sound."""
+        """One (frames, dim) float32 array per sound: a window of it gives one frame, or several."""
+        ...
+
+
+@runtime_checkable
+class SoundClassifier(Protocol):
+    """Sounds to logits of named classes, for KL and the inception score."""
+
+    @property
+    def protocol(self) -> str: ...
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    def classify_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
+        """One (windows, classes) float32 array of logits per sound: neither a softmax nor a sigmoid is in them."""
         ...
 
 
@@ -37,8 +65,11 @@ class SoundEmbedder(Protocol):
 class TextEmbedder(Protocol):
     """Texts to vectors."""
 
-    protocol: str
-    space: str
+    @property
+    def protocol(self) -> str: ...
+
+    @property
+    def space(self) -> str: ...
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, (texts, dim)."""
@@ -49,8 +80,11 @@ class TextEmbedder(Protocol):
 class ImageEmbedder(Protocol):
     """Images to vectors."""
 
-    protocol: str
-    space: str
+    @property
+    def protocol(self) -> str: ...
+
+    @property
+    def space(self) -> str: ...
 
     def embed_images(self, images: Sequence[Picture]) -> Vectors:
         """Unit vectors, (images, dim), of RGB pictures (height, width, 3)."""
@@ -61,4 +95,93 @@ class ImageEmbedder(Protocol):
 class SoundProbe(SoundEmbedder, Protocol):
     """Sounds to factors. Its "vectors" are the logits of all factors side by side, in the order of `factors`."""
 
-    factors: Mapping[str, tuple[str, ...]]
+    @property
+    def factors(self) -> Mapping[str, tuple[str, ...]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowedEmbedder:
+    """A network over windows.
+
+    `encode` takes (rows, window), or (rows, 2, window) in stereo, and returns (rows, dim) or (rows, frames, dim), in
+    evaluation mode, each row by itself. `space` is the name with the weights' digest where none is given.
+    """
+
+    name: str
+    version: int
+    listening: Listening
+    sha256: str
+    encode: Encode
+    dim: int
+    rows: int
+    space: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.space:
+            object.__setattr__(self, "space", f"{self.name}/sha256:{self.sha256[:12]}")
+
+    @property
+    def protocol(self) -> str:
+        """Name, version, how it listens, and what its weights are."""
+        return f"{self.name}@{self.version}/{self.listening.describe()}/sha256:{self.sha256[:12]}"
+
+    def embed_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
+        """One (frames, dim) array per sound.
+
+        Raises:
+            MetricsError: a sound that its way of listening refuses.
+        """
+        return over_windows(self.encode, self.listening, sounds, self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowedClassifier(WindowedEmbedder):
+    """A network over windows that has classes too: `classify` takes what `encode` takes, to (rows, classes)."""
+
+    classify: Encode
+    labels: tuple[str, ...]
+
+    def classify_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
+        """One (windows, classes) array of logits per sound.
+
+        Raises:
+            MetricsError: a sound that its way of listening refuses.
+        """
+        return over_windows(self.classify, self.listening, sounds, self.rows)
+
+
+def over_windows(encode: Encode, listening: Listening, sounds: Sequence[Sound], rows: int) -> list[Vectors]:
+    """Encode the windows of all sounds, `rows` at a time, and give each sound its frames: (frames, dim) per sound.
+
+    Whole sounds (no window) differ in length and go one at a time.
+    """
+    import torch
+
+    counts: list[int] = []
+
+    def windows() -> Iterator[Samples]:
+        for sound in sounds:
+            found = listening.windows(sound)
+            counts.append(len(found))
+            yield from found
+
+    frames: list[Vectors] = []
+    waiting, size = windows(), rows if listening.window is not None else 1
+    while batch := list(islice(waiting, size)):
+        given = torch.from_numpy(np.stack(batch))
+        for of_row in in_equal_batches(encode, given, size):
+            frames.append(np.atleast_2d(of_row).astype(listening.kept).astype(np.float32, copy=False))
+    ends = np.cumsum(counts, dtype=int)
+    return [np.concatenate(frames[end - count : end]) for end, count in zip(ends, counts, strict=True)]
+
+
+def in_equal_batches(encode: Encode, items: Tensor, size: int) -> Vectors:
+    """Encode items (items, ...), `size` at a time, the last batch filled up with its first; float32 (items, ...)."""
+    import torch
+
+    found = []
+    with torch.inference_mode():
+        for batch in torch.split(items, size):
+            filled = torch.cat([batch, batch[:1].expand(size - len(batch), *batch.shape[1:])])
+            found.append(encode(filled)[: len(batch)].float().numpy())
+    return np.concatenate(found)

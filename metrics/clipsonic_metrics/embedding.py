@@ -1,94 +1,99 @@
-"""Embed a folder of sounds, through the cache, and keep what came of it: `SetOfEmbeddings`, saved as `.npz`.
+"""Embed sets of sounds: one decode per file for all embedders, through the cache, audited on the way.
 
-Each file is decoded once. Files that cannot be scored either stop the work, all of them named in one error ("stop"),
-or are left out, counted and named ("skip").
+Worker threads read, check and resample files while this one embeds; they are never more than a few files ahead, and
+rows are kept only where a metric needs them, so that memory does not grow with the number of files. What comes of it
+depends neither on workers, batches nor processes: items are embedded independently of one another (embedder.py), and
+moments are merged over blocks of the sorted ids that depend on the ids alone.
+
+A file that cannot be scored is a fault of its id. The whole set is read before anything is made of it, so that all
+faults are known at once (audit.py); once there is one that will stop the command, embedding stops and reading goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Callable, Mapping
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from clipsonic_metrics.atomic import write_whole
+from clipsonic_metrics.audit import AuditedSet, Facts, OnBad, require_usable
+from clipsonic_metrics.distributed import World
 from clipsonic_metrics.embedder import SoundEmbedder, Vectors
 from clipsonic_metrics.errors import MetricsError
-from clipsonic_metrics.sound import Sound, discover, read_sound
-from clipsonic_metrics.store import EmbeddingStore
+from clipsonic_metrics.sets import EmbeddedSet, Request, SetOfEmbeddings, SoundEncoder, blocks_of
+from clipsonic_metrics.sound import Sound, find_sounds, read_sound
+from clipsonic_metrics.stats import EmbeddingStats
+from clipsonic_metrics.store import EmbeddingStore, SoundIndex, stat_of
 
-OnBad = Literal["stop", "skip"]
 Advance = Callable[[int, int], None]
-SCHEMA = 1
+WORKERS = min(4, os.cpu_count() or 1)
 _BATCH = 32
-_NAMED = 20
+_BATCH_S = 320.0  # of long sounds, fewer are held at a time
+_SAVE_EVERY = 500
 
 
-@dataclass(frozen=True, eq=False)
-class SetOfEmbeddings:
-    """Embeddings of a set of items: `vectors` by id, each (windows, dim); `digest` of the ids and what was embedded;
-    `skipped` maps a path to its fault."""
+@dataclass
+class _Part:
+    """What one process makes of its share of a request. Blocks are numbered as in the whole."""
 
-    vectors: Mapping[str, Vectors]
-    protocol: str
-    space: str
-    digest: str
-    skipped: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def items(self) -> list[Vectors]:
-        """The embeddings in the order of their ids."""
-        return list(self.vectors.values())
-
-    def record(self) -> dict[str, Any]:
-        """What the set is, without its vectors, as JSON-ready values."""
-        skipped = [{"file": file, "fault": fault} for file, fault in self.skipped.items()]
-        facts = {"schema": SCHEMA, "protocol": self.protocol, "space": self.space, "sha256": self.digest}
-        return facts | {"items": len(self.vectors), "skipped": skipped}
+    facts: dict[str, Facts] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, dict[str, Vectors]] = field(default_factory=dict)
+    blocks: dict[str, dict[int, EmbeddingStats]] = field(default_factory=dict)
+    index: dict[str, Any] = field(default_factory=dict)
 
 
-def read_sounds(
-    folder: str | Path,
+@dataclass(frozen=True)
+class _Heard:
+    """A file as a worker leaves it: `sound` where some encoder has yet to hear it, `kept` from the cache."""
+
+    id: str
+    facts: Facts | None
+    fault: str | None
+    kept: Mapping[str, Vectors] = field(default_factory=dict)
+    sound: Sound | None = None
+
+
+def embed_set(
+    request: Request,
+    *,
+    cache: Path | None,
     on_bad: OnBad = "stop",
-    use: Callable[[Sound], None] | None = None,
+    workers: int = WORKERS,
     advance: Advance | None = None,
-) -> dict[str, str]:
-    """Read every sound below a folder and hand each good one to `use`; return the faults of those left out, by path.
-
-    `advance` is called with how many files are done, and how many there are.
+    world: World | None = None,
+) -> EmbeddedSet | None:
+    """Read, audit and embed the sounds of a request; None in a process that does not lead. Faults are not raised: ask
+    `require_usable`, when all sets are read.
 
     Raises:
-        MetricsError: no sounds; or unusable files, all of them named, unless `on_bad` is "skip"; or none is usable.
+        MetricsError: nothing there, a cache that cannot be written, or an embedder that fails.
     """
-    paths = discover(folder)
-    faults: dict[str, str] = {}
-    for done, (id, path) in enumerate(paths.items(), 1):
-        try:
-            sound = read_sound(path, id)
-            fault = sound.fault()
-        except MetricsError as error:
-            sound, fault = None, str(error).removeprefix(f"{path} ")
-        if fault is not None:
-            faults[str(path)] = fault
-        elif sound is not None and use is not None and (on_bad == "skip" or not faults):
-            use(sound)
-        if advance is not None:
-            advance(done, len(paths))
-    if faults and (on_bad == "stop" or len(faults) == len(paths)):
-        named = "; ".join(f"{path}: {fault}" for path, fault in list(faults.items())[:_NAMED])
-        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        remedy = (
-            "mend them, or leave them out with --on-bad skip" if len(faults) < len(paths) else "none is left to score"
-        )
-        raise MetricsError(
-            f"{len(faults)} of {len(paths)} files in {folder} cannot be scored ({remedy}): {named}{more}"
-        )
-    return faults
+    world = world or World()
+    files = find_sounds(request.path)
+    blocks = blocks_of(list(files))
+    index = SoundIndex(cache, request.path) if cache is not None else None
+
+    def share() -> _Part:
+        mine = [(number, ids) for number, ids in enumerate(blocks) if number % world.size == world.rank]
+        return _Pass(request, files, cache, index, on_bad, saves=world.size == 1).run(mine, workers, advance)
+
+    parts = world.gather(share)
+    if parts is None:
+        return None
+    if index is not None:
+        for part in parts[1:]:
+            index.add(part.index)
+        index.save()
+    return _joined(request, files, parts)
 
 
 def embed_folder(
@@ -97,81 +102,179 @@ def embed_folder(
     *,
     cache: Path | None,
     on_bad: OnBad = "stop",
+    workers: int = WORKERS,
     advance: Advance | None = None,
 ) -> SetOfEmbeddings:
-    """Embed every sound below a folder; `cache` None embeds all of them anew.
+    """Embed every sound below a folder, or named by a manifest; `cache` None embeds all of them anew.
 
     Raises:
-        MetricsError: what `read_sounds` raises, or a cache that cannot be written.
+        MetricsError: what `embed_set` and `require_usable` raise.
     """
-    store = EmbeddingStore(cache, embedder.protocol) if cache is not None else None
-    vectors: dict[str, Vectors] = {}
-    digests: dict[str, str] = {}
-    waiting: list[Sound] = []
+    request = Request(Path(folder), {"embedder": SoundEncoder.of(embedder)}, frozenset({"embedder"}))
+    made = embed_set(request, cache=cache, on_bad=on_bad, workers=workers, advance=advance)
+    assert made is not None
+    require_usable([made.audited], on_bad)
+    return made.embedded["embedder"]
 
-    def embed_waiting() -> None:
-        if not waiting:
+
+def _joined(request: Request, files: Mapping[str, Path], parts: Sequence[_Part]) -> EmbeddedSet:
+    facts = {id: fact for part in parts for id, fact in part.facts.items()}
+    faults = {id: fault for part in parts for id, fault in part.faults.items()}
+    audited = AuditedSet(request.path, files, dict(sorted(facts.items())), dict(sorted(faults.items())))
+    listing = "".join(f"{fact.digest} {id}\n" for id, fact in audited.facts.items())
+    digest, skipped = hashlib.sha256(listing.encode()).hexdigest(), audited.skipped()
+    embedded = {}
+    for name, encoder in request.encoders.items():
+        rows = dict(sorted((id, row) for part in parts for id, row in part.rows.get(name, {}).items()))
+        blocks = dict(sorted(pair for part in parts for pair in part.blocks.get(name, {}).items()))
+        moments = reduce(EmbeddingStats.merge, blocks.values()) if blocks else None
+        embedded[name] = SetOfEmbeddings(
+            rows, encoder.protocol, encoder.space, digest, skipped, moments, list(audited.facts)
+        )
+    return EmbeddedSet(audited, embedded)
+
+
+class _Pass:
+    """One reading of a share of a set."""
+
+    def __init__(
+        self,
+        request: Request,
+        files: Mapping[str, Path],
+        cache: Path | None,
+        index: SoundIndex | None,
+        on_bad: OnBad,
+        *,
+        saves: bool,
+    ) -> None:
+        self._request, self._files, self._index, self._on_bad = request, files, index, on_bad
+        self._stores = {
+            name: EmbeddingStore(cache, encoder.protocol)
+            for name, encoder in request.encoders.items()
+            if cache is not None
+        }
+        self._saves = saves
+        self._made = _Part(rows={name: {} for name in request.rows}, blocks={name: {} for name in request.moments})
+        self._waiting: list[_Heard] = []
+        self._open: dict[str, dict[str, Vectors]] = {name: {} for name in request.moments}
+
+    def run(self, blocks: Sequence[tuple[int, Sequence[str]]], workers: int, advance: Advance | None) -> _Part:
+        """Read and embed the ids of the numbered blocks."""
+        ids = [id for _, of_block in blocks for id in of_block]
+        ends = {of_block[-1]: number for number, of_block in blocks}
+        finished: list[int] = []
+        for done, heard in enumerate(_in_order(self._hear, ids, workers), 1):
+            self._take(heard)
+            if heard.id in ends:
+                finished.append(ends[heard.id])
+            if self._full() or done == len(ids):
+                self._embed_waiting()
+            if self._request.moments and finished and not self._waiting:
+                self._close(finished, dict(blocks))
+            if self._index is not None and self._saves and done % _SAVE_EVERY == 0:
+                self._index.save()
+            if advance is not None:
+                advance(done, len(ids))
+        if self._index is not None and not self._saves:
+            self._made.index = self._index.entries()
+        return self._made
+
+    def _hear(self, id: str) -> _Heard:
+        """In a worker: find or read a file, and make ready what is not in the cache."""
+        path, lacks = self._files[id], self._request.unpaired.get(id)
+        facts: Facts | None = None
+        try:
+            facts = self._index.find(path) if self._index is not None else None
+            sound = None
+            if facts is None:
+                facts, sound = self._read(id, path)
+            fault = facts.fault or lacks
+            kept = self._kept(facts.digest)
+            missing = [encoder for name, encoder in self._request.encoders.items() if name not in kept]
+            if fault is not None or not (missing or self._request.audited):
+                return _Heard(id, facts, fault, kept)
+            if sound is None:
+                facts, sound = self._read(id, path)
+                fault, kept = facts.fault or lacks, self._kept(facts.digest)
+            ways = [encoder.listening for encoder in missing if encoder.listening is not None]
+            for listening in [] if fault is not None else [*ways, *self._request.audited]:
+                listening.windows(sound)  # refuses now what it would refuse later, and resamples here
+            return _Heard(id, facts, fault, kept, sound if missing else None)
+        except MetricsError as error:
+            return _Heard(id, facts, str(error).removeprefix(f"{path} ").removeprefix(f"{id} "))
+
+    def _read(self, id: str, path: Path) -> tuple[Facts, Sound]:
+        began = time.time_ns()
+        before = stat_of(path) if path.is_file() else None
+        sound = read_sound(path, id)
+        facts = Facts.of(sound)
+        if self._index is not None and before is not None:
+            self._index.note(path, before, began, facts)
+        return facts, sound
+
+    def _kept(self, digest: str) -> dict[str, Vectors]:
+        found = {name: store.get(digest) for name, store in self._stores.items()}
+        return {name: vectors for name, vectors in found.items() if vectors is not None}
+
+    def _take(self, heard: _Heard) -> None:
+        if heard.fault is not None or heard.facts is None:
+            self._made.faults[heard.id] = heard.fault or "unreadable"
+            if self._on_bad == "stop":
+                self._waiting.clear()
             return
-        for sound, result in zip(waiting, embedder.embed_sounds(waiting), strict=True):
-            vectors[sound.id] = result
-            if store is not None:
-                store.put(digests[sound.id], result)
-        waiting.clear()
-
-    def use(sound: Sound) -> None:
-        digests[sound.id] = sound.digest()
-        kept = store.get(digests[sound.id]) if store is not None else None
-        if kept is not None:
-            vectors[sound.id] = kept
+        self._made.facts[heard.id] = heard.facts
+        if self._on_bad == "stop" and self._made.faults:
             return
-        waiting.append(sound)
-        if len(waiting) == _BATCH:
-            embed_waiting()
+        for name, vectors in heard.kept.items():
+            self._keep(name, heard.id, vectors)
+        if heard.sound is not None:
+            self._waiting.append(heard)
 
-    skipped = read_sounds(folder, on_bad, use, advance)
-    embed_waiting()
-    ordered = {id: vectors[id] for id in sorted(vectors)}
-    listing = "".join(f"{digests[id]} {id}\n" for id in ordered)
-    digest = hashlib.sha256(listing.encode()).hexdigest()
-    return SetOfEmbeddings(ordered, embedder.protocol, embedder.space, digest, skipped)
+    def _full(self) -> bool:
+        seconds = sum(heard.sound.duration_s for heard in self._waiting if heard.sound is not None)
+        return len(self._waiting) >= _BATCH or seconds >= _BATCH_S
+
+    def _embed_waiting(self) -> None:
+        for name, encoder in self._request.encoders.items():
+            fresh = [heard for heard in self._waiting if name not in heard.kept]
+            sounds = [heard.sound for heard in fresh if heard.sound is not None]
+            for heard, vectors in zip(fresh, encoder.encode(sounds) if sounds else [], strict=True):
+                bad = int(np.count_nonzero(~np.isfinite(vectors).all(axis=1)))
+                if bad:
+                    raise MetricsError(f"{name} makes NaN or infinity of {self._files[heard.id]} in {bad} frames")
+                assert heard.facts is not None
+                if name in self._stores:
+                    self._stores[name].put(heard.facts.digest, vectors)
+                self._keep(name, heard.id, vectors)
+        self._waiting.clear()
+
+    def _keep(self, name: str, id: str, vectors: Vectors) -> None:
+        if name in self._made.rows:
+            self._made.rows[name][id] = vectors
+        if name in self._open:
+            self._open[name][id] = vectors
+
+    def _close(self, finished: list[int], blocks: Mapping[int, Sequence[str]]) -> None:
+        """Turn the rows of finished blocks into moments."""
+        for name, rows in self._open.items():
+            for number in finished:
+                parts = [rows.pop(id) for id in blocks[number] if id in rows]
+                if parts:
+                    protocol = self._request.encoders[name].protocol
+                    self._made.blocks[name][number] = EmbeddingStats.of(np.concatenate(parts), protocol)
+        finished.clear()
 
 
-def save_embeddings(embeddings: SetOfEmbeddings, path: str | Path) -> None:
-    """Write schema, protocol, space, digest, ids, windows (how many per id) and vectors (windows, dim) as `.npz`."""
-    path = Path(path)
-    arrays = {
-        "schema": np.array(SCHEMA),
-        "protocol": np.array(embeddings.protocol),
-        "space": np.array(embeddings.space),
-        "digest": np.array(embeddings.digest),
-        "ids": np.array(list(embeddings.vectors)),
-        "windows": np.array([len(item) for item in embeddings.items]),
-        "vectors": np.concatenate(embeddings.items),
-    }
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+def _in_order(work: Callable[[str], _Heard], ids: Sequence[str], workers: int) -> Iterator[_Heard]:
+    """What `work` makes of the ids, in their order, by threads that are at most a few ids ahead."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    ahead: deque[Future[_Heard]] = deque()
     try:
-        write_whole(path, buffer.getvalue())
-    except OSError as error:
-        raise MetricsError(f"{path} cannot be written ({error.strerror}); choose another --out") from error
-
-
-def load_embeddings(path: str | Path) -> SetOfEmbeddings:
-    """Read what `save_embeddings` wrote.
-
-    Raises:
-        MetricsError: not there, or not such a file.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if "schema" not in file or int(file["schema"]) != SCHEMA:
-                raise MetricsError(f"{path} is not embeddings of schema {SCHEMA}; make it with clipsonic-metrics embed")
-            ids, ends = [str(id) for id in file["ids"]], np.cumsum(file["windows"])[:-1]
-            vectors = dict(zip(ids, np.split(file["vectors"], ends), strict=True))
-            return SetOfEmbeddings(vectors, str(file["protocol"]), str(file["space"]), str(file["digest"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        if isinstance(error, MetricsError):
-            raise
-        raise MetricsError(
-            f"{path} cannot be read as embeddings ({error}); make it with clipsonic-metrics embed"
-        ) from error
+        for id in ids:
+            ahead.append(pool.submit(work, id))
+            if len(ahead) > 2 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

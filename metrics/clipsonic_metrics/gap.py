@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from clipsonic_metrics.arrays import unit_items
-from clipsonic_metrics.embedder import ImageEmbedder, SoundEmbedder, TextEmbedder
-from clipsonic_metrics.embedding import load_embeddings
+from clipsonic_metrics.embedder import ImageEmbedder, TextEmbedder
 from clipsonic_metrics.errors import NotComparable
 from clipsonic_metrics.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from clipsonic_metrics.images import RULE as IMAGE_RULE
+from clipsonic_metrics.npz import load_embeddings
 from clipsonic_metrics.scores.modality_gap import Gap, modality_gap
-from clipsonic_metrics.scoring import Workspace
 from clipsonic_metrics.sound import discover
 from clipsonic_metrics.tables import read_table, require_ids
+from clipsonic_metrics.workspace import Workspace
 
 
 def gap_of_files(x: Path, y: Path, *, seed: int) -> Gap:
@@ -36,23 +36,28 @@ def gap_of_files(x: Path, y: Path, *, seed: int) -> Gap:
 
 def gap_of_inputs(
     work: Workspace, embedder: str, *, sounds: Path | None, images: Path | None, prompts: Path | None
-) -> Gap:
-    """Gap between two of sounds, images and captions, embedded by one embedder and paired by id.
+) -> Gap | None:
+    """Gap between two of sounds, images and captions, embedded by one embedder and paired by id; None in a process
+    that does not lead.
 
     Raises:
         MetricsError: the embedder does not take a modality, or an id has no partner.
     """
+    if sounds is None and not work.options.world.leads:
+        return None
     table = read_table(prompts, ["caption"]) if prompts is not None else {}
     if sounds is not None:
-        ids = list(work.sounds(sounds, embedder).vectors)
+        work.want(sounds, embedder)
+        if not work.embed():
+            return None
+        ids = list(work.set(sounds, embedder).vectors)
     else:
         assert images is not None
         ids = list(discover(images, IMAGE_SUFFIXES | VIDEO_SUFFIXES))
     sides: list[np.ndarray[tuple[int, int], np.dtype[np.float64]]] = []
-    protocol: str = work.embedder(embedder, object).protocol
+    protocol: str = work.embedder(embedder).protocol
     if sounds is not None:
-        work.embedder(embedder, SoundEmbedder)
-        sides.append(unit_items(work.sounds(sounds, embedder).items, "sounds"))
+        sides.append(unit_items(work.set(sounds, embedder).items, "sounds"))
     if images is not None:
         work.embedder(embedder, ImageEmbedder)
         sides.append(unit_items(work.images(images, ids, embedder), "images"))

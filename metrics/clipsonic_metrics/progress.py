@@ -40,7 +40,8 @@ def _bar(label: str, console: Console) -> Advance:
 
 
 def _log(label: str) -> Advance:
-    began = last = time.monotonic()
+    began = time.monotonic()
+    last = began - LOG_EVERY_S + SHOW_AFTER_S  # so that the first line comes after two seconds
 
     def advance(done: int, total: int) -> None:
         nonlocal last

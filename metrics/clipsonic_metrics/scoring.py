@@ -1,254 +1,223 @@
-"""Score folders: read sounds, captions, images and factors, embed them, pair them by id, compute, and report.
+"""Score folders: decide what is to be embedded, pair by id, compute, and report.
 
-What decides a number ends up in the report: protocols, digests of the sounds on both sides, and every file left out.
+What decides a number ends up in the report: protocols, digests of the sounds on all sides, every file left out, and
+what the audit warned of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from clipsonic_metrics.embedder import ImageEmbedder, Picture, SoundEmbedder, SoundProbe, TextEmbedder, Vectors
-from clipsonic_metrics.embedders import load_embedder
-from clipsonic_metrics.embedding import Advance, OnBad, SetOfEmbeddings, embed_folder, load_embeddings
+from clipsonic_metrics.audit import Finding, findings, named
+from clipsonic_metrics.embedder import ImageEmbedder, SoundEmbedder
 from clipsonic_metrics.errors import MetricsError, NotComparable
-from clipsonic_metrics.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_pictures
-from clipsonic_metrics.images import RULE as IMAGE_RULE
+from clipsonic_metrics.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from clipsonic_metrics.npz import load_embeddings
 from clipsonic_metrics.score import Score
 from clipsonic_metrics.scores import METRICS, check_metrics
-from clipsonic_metrics.scores.clap_score import clap_score
-from clipsonic_metrics.scores.clip_score import clip_score
-from clipsonic_metrics.scores.factor_accuracy import factor_accuracy
-from clipsonic_metrics.scores.fad import fad
-from clipsonic_metrics.scores.kad import kad
-from clipsonic_metrics.scores.retrieval import retrieval
-from clipsonic_metrics.sound import discover
-from clipsonic_metrics.tables import read_table, require_ids
+from clipsonic_metrics.sets import SetOfEmbeddings
+from clipsonic_metrics.sound import discover, find_sounds
+from clipsonic_metrics.tables import read_table
+from clipsonic_metrics.ways import WAYS, Context, Inputs, Side, Task, nearest_training
+from clipsonic_metrics.workspace import Workspace
 
-SCHEMA = 1
-RETRIEVAL_K = (1, 10)
-_PICTURES = 64
-
-StartProgress = Callable[[str], Advance]
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Where things are. `reference` and `generated` are folders, or `.npz` files of `clipsonic-metrics embed`."""
+class Scored:
+    """A score and the embedder that it was computed by."""
 
-    generated: Path
-    reference: Path | None = None
-    prompts: Path | None = None
-    images: Path | None = None
-    factors: Path | None = None
+    score: Score
+    embedder: str
+
+    def record(self) -> dict[str, Any]:
+        """Both as JSON-ready values."""
+        return self.score.record() | {"embedder": self.embedder}
 
 
 @dataclass(frozen=True)
 class Report:
-    """Scores of one set of sounds, and what they were computed from."""
+    """Scores of one set of sounds, and what they were computed from; `sets` by side; `nearest_training` by embedder."""
 
-    scores: Sequence[Score]
+    scored: Sequence[Scored]
     ids: Sequence[str]
-    generated: Mapping[str, Any]
-    reference: Mapping[str, Any] | None = field(default=None)
+    sets: Mapping[Side, Mapping[str, Any]]
+    warnings: Sequence[Finding] = field(default=())
+    nearest_training: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """The report as JSON-ready values, `items` holding what each item contributed to the metrics that are means."""
-        means = [(score.metric, score.per_item) for score in self.scores if score.per_item is not None]
-        items = [{"id": id} | {name: float(each[row]) for name, each in means} for row, id in enumerate(self.ids)]
         return {
             "schema": SCHEMA,
-            "scores": [score.record() for score in self.scores],
-            "generated": dict(self.generated),
-            "reference": None if self.reference is None else dict(self.reference),
-            "items": items,
+            "scores": [each.record() for each in self.scored],
+            **{side: self.sets.get(side) for side in ("generated", "reference", "training")},
+            "warnings": [each.record() for each in self.warnings],
+            "items": self.items(),
+            **({"nearest_training": dict(self.nearest_training)} if self.nearest_training else {}),
         }
 
-
-class Workspace:
-    """Embedders and embedded sets of one command, each made once whatever the number of metrics."""
-
-    def __init__(
-        self,
-        *,
-        cache: Path | None = None,
-        weights: Path | None = None,
-        on_bad: OnBad = "stop",
-        seed: int = 0,
-        progress: StartProgress | None = None,
-    ) -> None:
-        self.seed, self._weights = seed, weights
-        self._cache, self._on_bad, self._progress = cache, on_bad, progress or _quiet
-        self._sets: dict[tuple[Path, str], SetOfEmbeddings] = {}
-        self._embedders: dict[str, Any] = {}
-
-    def embedder(self, name: str, interface: type) -> Any:
-        """The embedder of that name.
-
-        Raises:
-            MetricsError: unknown, or one that does not embed what `interface` asks for.
-        """
-        if name not in self._embedders:
-            self._embedders[name] = load_embedder(name, self._weights)
-        if not isinstance(self._embedders[name], interface):
-            raise MetricsError(f"embedder {name} is no {interface.__name__}; choose another (clipsonic-metrics list)")
-        return self._embedders[name]
-
-    def sounds(self, path: Path, name: str) -> SetOfEmbeddings:
-        """The sounds below a folder, or the `.npz` file, embedded by that embedder."""
-        if (path, name) not in self._sets:
-            embedder = self.embedder(name, SoundEmbedder)
-            if path.suffix == ".npz":
-                made = load_embeddings(path)
-                if made.protocol != embedder.protocol:
-                    raise NotComparable(f"{path} was made under {made.protocol!r}, and {name} is {embedder.protocol!r}")
-            else:
-                show = self._progress(f"{path.name or path} by {name}")
-                made = embed_folder(path, embedder, cache=self._cache, on_bad=self._on_bad, advance=show)
-            self._sets[path, name] = made
-        return self._sets[path, name]
-
-    def texts(self, captions: Sequence[str], name: str) -> Vectors:
-        """Captions embedded, each different one once, so that equal captions have equal vectors."""
-        embedder: TextEmbedder = self.embedder(name, TextEmbedder)
-        different = sorted(set(captions))
-        vectors = embedder.embed_texts(different)
-        row = {caption: index for index, caption in enumerate(different)}
-        return np.asarray(vectors[[row[caption] for caption in captions]])
-
-    def images(self, folder: Path, ids: Sequence[str], name: str) -> list[Vectors]:
-        """Pictures of each id embedded: (frames, dim), one frame for an image, several for a video."""
-        embedder: ImageEmbedder = self.embedder(name, ImageEmbedder)
-        paths = discover(folder, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
-        require_ids(ids, paths, folder)
-        show, waiting, counts = self._progress(f"{folder.name or folder} by {name}"), list[Picture](), list[int]()
-        made: list[Vectors] = []
-        for done, id in enumerate(ids, 1):
-            pictures = read_pictures(paths[id])
-            waiting += pictures
-            counts.append(len(pictures))
-            if len(waiting) >= _PICTURES or done == len(ids):  # photographs are large: never hold all of them
-                made.append(embedder.embed_images(waiting))
-                waiting.clear()
-            show(done, len(ids))
-        return np.split(np.concatenate(made), np.cumsum(counts)[:-1])
+    def items(self) -> list[dict[str, Any]]:
+        """One row for each item; a metric computed by several embedders has a column for each."""
+        means = [each for each in self.scored if each.score.per_item is not None]
+        names = [each.score.metric for each in means]
+        columns = {
+            each.score.metric if names.count(each.score.metric) == 1 else f"{each.score.metric} {each.embedder}": each
+            for each in means
+        }
+        return [
+            {"id": id}
+            | {
+                name: float(each.score.per_item[row])
+                for name, each in columns.items()
+                if each.score.per_item is not None
+            }
+            for row, id in enumerate(self.ids)
+        ]
 
 
-def score_folder(inputs: Inputs, metrics: Sequence[str], work: Workspace, *, embedder: str | None = None) -> Report:
-    """Compute the metrics of those names; `embedder` takes the place of the default where sounds are compared with
-    sounds or captions.
+def score_folder(
+    inputs: Inputs, metrics: Sequence[str], work: Workspace, *, embedders: Sequence[str] = ()
+) -> Report | None:
+    """Compute the metrics of those names by each of the embedders that it can use, or by its own where none are named;
+    None in a process that does not lead.
 
     Raises:
         MetricsError: unknown metric, an input it needs was not given, or anything that reading finds wrong.
     """
-    wanted = check_metrics(metrics, _COMPUTE)
+    wanted = check_metrics(metrics, WAYS)
     for name in wanted:
         for need in METRICS[name].needs:
             if getattr(inputs, need) is None:
                 raise MetricsError(f"metric {name} needs --{need}; give it, or leave {name} out of --metrics")
-    scores: list[Score] = []
-    first = _sound_embedder(wanted[0], embedder)
-    for name in wanted:
-        scores += _COMPUTE[name](inputs, work, _sound_embedder(name, embedder))
-    generated = work.sounds(inputs.generated, first)
-    with_reference = [name for name in wanted if "reference" in METRICS[name].needs]
-    reference = None
-    if with_reference and inputs.reference is not None:
-        reference = _side(inputs.reference, work.sounds(inputs.reference, _sound_embedder(with_reference[0], embedder)))
-    return Report(scores, list(generated.vectors), _side(inputs.generated, generated), reference)
+    tasks = [task for name in wanted for task in _tasks(name, embedders, work)]
+    for task in tasks:
+        _want(task, inputs, work)
+    needs = list(dict.fromkeys(need for name in wanted for need in WAYS[name].pairs))
+    work.lack(inputs.generated, lacking(inputs, needs))
+    if not work.embed():
+        return None
+    scored = [Scored(score, task.embedder) for task in tasks for score in _compute(task, inputs, work)]
+    first = {side: _first(side, tasks, inputs, work) for side in _sides(tasks)}
+    sets = {side: _side(inputs.path(side), made) for side, made in first.items()}
+    paths = dict.fromkeys(map(inputs.path, first))
+    audited = [work.audited[path] for path in paths if path in work.audited]
+    ids = first["generated"].ids
+    nearest = {
+        task.embedder: nearest_training(_context(task, inputs, work)) for task in tasks if task.metric == "memorisation"
+    }
+    return Report(scored, ids, sets, findings(audited) + unused(inputs, needs, ids), nearest)
 
 
-def _sound_embedder(metric: str, embedder: str | None) -> str:
-    replaceable = len(METRICS[metric].embedders) == 1 and metric != "factor-accuracy"
-    return embedder if embedder is not None and replaceable else METRICS[metric].embedders[0]
+def _compute(task: Task, inputs: Inputs, work: Workspace) -> list[Score]:
+    return WAYS[task.metric].compute(_context(task, inputs, work))
+
+
+def _context(task: Task, inputs: Inputs, work: Workspace) -> Context:
+    return Context(task, WAYS[task.metric].hears, inputs, work)
+
+
+def _tasks(metric: str, embedders: Sequence[str], work: Workspace) -> list[Task]:
+    """The metric by each of the named embedders that it can use, or by its own."""
+    way, own = WAYS[metric], METRICS[metric].embedders
+    interfaces = (way.interface,) if way.hears == "logits" else (way.interface, SoundEmbedder)
+    able = [name for name in embedders if all(isinstance(work.embedder(name), each) for each in interfaces)]
+    if metric == "clip-score":
+        pictures = [name for name in embedders if isinstance(work.embedder(name), ImageEmbedder)]
+        pairs = [(sound, picture) for sound in able for picture in pictures if _share_a_space(work, sound, picture)]
+        if pictures and not pairs:
+            said = " and ".join([", ".join(able) or "no embedder of sounds", ", ".join(pictures)])
+            raise NotComparable(f"clip-score compares sounds and images in one space, and {said} share none")
+        return [Task(metric, *pair) for pair in pairs] or [_own_pair(metric, work)]
+    if not embedders or (metric == "factor-accuracy" and not able):
+        return [Task(metric, own[0])]
+    if not able:
+        needs = {"logits": "a classifier", "embeddings": f"a {way.interface.__name__}"}[way.hears]
+        raise MetricsError(
+            f"metric {metric} needs {needs}, and {', '.join(embedders)} is none; add --embedder {own[0]}"
+        )
+    return [Task(metric, name) for name in able]
+
+
+def _own_pair(metric: str, work: Workspace) -> Task:
+    sound, picture = METRICS[metric].embedders
+    if not _share_a_space(work, sound, picture):
+        spaces = work.embedder(sound).space, work.embedder(picture).space
+        raise NotComparable(f"{sound} is trained for {spaces[0]}, and {picture} is {spaces[1]}")
+    return Task(metric, sound, picture)
+
+
+def _share_a_space(work: Workspace, sound: str, picture: str) -> bool:
+    return bool(work.embedder(sound).space == work.embedder(picture).space)
+
+
+def _want(task: Task, inputs: Inputs, work: Workspace) -> None:
+    way = WAYS[task.metric]
+    work.want(inputs.generated, task.embedder, way.hears)
+    if way.reference is not None:
+        work.want(inputs.path("reference"), task.embedder, way.hears, way.reference)
+    if "training" in METRICS[task.metric].needs:
+        work.want(inputs.path("training"), task.embedder, way.hears)
+
+
+def lacking(inputs: Inputs, needs: Sequence[str]) -> dict[str, str]:
+    """Generated sounds without a partner in one of the inputs, and what they lack.
+
+    Raises:
+        MetricsError: an input that cannot be read.
+    """
+    ids = _ids(inputs.generated)
+    lacks: dict[str, list[str]] = {id: [] for id in ids}
+    for need in needs:
+        partners = _partners(inputs, need)
+        what = {"prompts": "caption", "images": "image", "factors": "row", "reference": "sound"}[need]
+        for id in ids:
+            if id not in partners:
+                lacks[id].append(f"{getattr(inputs, need)} has no {what} of its id")
+    return {id: "; ".join(said) for id, said in lacks.items() if said}
+
+
+def _partners(inputs: Inputs, need: str) -> set[str]:
+    path: Path = getattr(inputs, need)
+    if need == "reference":
+        return set(_ids(path))
+    if need == "images":
+        return set(discover(path, IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+    return set(read_table(path, ["caption"] if need == "prompts" else []))
+
+
+def _ids(path: Path) -> list[str]:
+    return list(load_embeddings(path).vectors if path.suffix.lower() == ".npz" else find_sounds(path))
+
+
+def unused(inputs: Inputs, needs: Sequence[str], ids: Sequence[str]) -> list[Finding]:
+    """Warnings of partners in the inputs that none of the ids answers."""
+    found = []
+    for need in needs:
+        unused = sorted(_partners(inputs, need) - set(ids))
+        if unused:
+            said = f"{len(unused)} entries of {getattr(inputs, need)} have no generated sound that is scored: "
+            found.append(Finding("unused", said + named(unused), tuple(unused)))
+    return found
+
+
+def _sides(tasks: Sequence[Task]) -> list[Side]:
+    """The sets that the tasks are about."""
+    reference = any(WAYS[task.metric].reference is not None for task in tasks)
+    training = any("training" in METRICS[task.metric].needs for task in tasks)
+    needed: dict[Side, bool] = {"generated": True, "reference": reference, "training": training}
+    return [side for side, wanted in needed.items() if wanted]
+
+
+def _first(side: Side, tasks: Sequence[Task], inputs: Inputs, work: Workspace) -> SetOfEmbeddings:
+    """A side under the first embedder that heard it: its items and digest are those of all."""
+    task = next(task for task in tasks if side == "generated" or side in METRICS[task.metric].needs)
+    return _context(task, inputs, work).set(side)
 
 
 def _side(path: Path, made: SetOfEmbeddings) -> dict[str, Any]:
-    record = made.record()
-    return {"path": str(path)} | {name: record[name] for name in ("items", "sha256", "skipped")}
-
-
-def _fad(inputs: Inputs, work: Workspace, name: str) -> list[Score]:
-    reference, generated = _both(inputs, work, name)
-    return [fad(reference.items, generated.items, seed=work.seed, protocol=generated.protocol)]
-
-
-def _kad(inputs: Inputs, work: Workspace, name: str) -> list[Score]:
-    reference, generated = _both(inputs, work, name)
-    return [kad(reference.items, generated.items, seed=work.seed, protocol=generated.protocol)]
-
-
-def _both(inputs: Inputs, work: Workspace, name: str) -> tuple[SetOfEmbeddings, SetOfEmbeddings]:
-    assert inputs.reference is not None
-    return work.sounds(inputs.reference, name), work.sounds(inputs.generated, name)
-
-
-def _clap_score(inputs: Inputs, work: Workspace, name: str) -> list[Score]:
-    generated = work.sounds(inputs.generated, name)
-    text = work.texts(_captions(inputs, generated), name)
-    return [clap_score(generated.items, text, seed=work.seed, protocol=generated.protocol)]
-
-
-def _retrieval(inputs: Inputs, work: Workspace, name: str) -> list[Score]:
-    generated = work.sounds(inputs.generated, name)
-    text = work.texts(_captions(inputs, generated), name)
-    possible = [k for k in RETRIEVAL_K if k <= len(generated.vectors)]
-    return list(retrieval(generated.items, text, k=possible, protocol=generated.protocol).values())
-
-
-def _captions(inputs: Inputs, generated: SetOfEmbeddings) -> list[str]:
-    assert inputs.prompts is not None
-    table = read_table(inputs.prompts, ["caption"])
-    require_ids(generated.vectors, table, inputs.prompts)
-    return [table[id]["caption"] for id in generated.vectors]
-
-
-def _clip_score(inputs: Inputs, work: Workspace, name: str) -> list[Score]:
-    assert inputs.images is not None
-    generated = work.sounds(inputs.generated, name)
-    image_embedder = METRICS["clip-score"].embedders[1]
-    pictures: ImageEmbedder = work.embedder(image_embedder, ImageEmbedder)
-    if pictures.space != generated.space:
-        raise NotComparable(f"{name} is trained for {generated.space}, and {image_embedder} is {pictures.space}")
-    images = work.images(inputs.images, list(generated.vectors), image_embedder)
-    protocol = f"{generated.protocol}+{pictures.protocol}/{IMAGE_RULE}"
-    return [clip_score(generated.items, images, seed=work.seed, protocol=protocol)]
-
-
-def _factor_accuracy(inputs: Inputs, work: Workspace, name: str) -> list[Score]:
-    assert inputs.factors is not None
-    probe: SoundProbe = work.embedder(name, SoundProbe)
-    generated = work.sounds(inputs.generated, name)
-    table = read_table(inputs.factors, probe.factors)
-    require_ids(generated.vectors, table, inputs.factors)
-    truth: dict[str, NDArray[np.int64]] = {}
-    for factor, levels in probe.factors.items():
-        given = [table[id][factor] for id in generated.vectors]
-        unknown = sorted(set(given) - set(levels))
-        if unknown:
-            raise MetricsError(f"{inputs.factors}: {factor} {unknown[0]!r} is unknown; expected {', '.join(levels)}")
-        truth[factor] = np.array([levels.index(level) for level in given])
-    logits = np.stack([windows.mean(axis=0) for windows in generated.items])
-    ends = np.cumsum([len(levels) for levels in probe.factors.values()])[:-1]
-    by_factor = dict(zip(probe.factors, np.split(logits, ends, axis=1), strict=True))
-    return list(factor_accuracy(by_factor, truth, protocol=generated.protocol).values())
-
-
-_COMPUTE: dict[str, Callable[[Inputs, Workspace, str], list[Score]]] = {
-    "fad": _fad,
-    "kad": _kad,
-    "clap-score": _clap_score,
-    "retrieval": _retrieval,
-    "clip-score": _clip_score,
-    "factor-accuracy": _factor_accuracy,
-}
-"""What `score_folder` computes. The gap is not among them: it belongs to encoders, not to generated sounds."""
-
-
-def _quiet(_: str) -> Advance:
-    return lambda done, total: None
+    skipped = [{"file": file, "fault": fault} for file, fault in made.skipped.items()]
+    return {"path": str(path), "items": len(made.ids), "sha256": made.digest, "skipped": skipped}

@@ -4,9 +4,11 @@ Conventions
     x           (frames, dim), any real dtype; accumulated in float64, centred (never as raw sums, which lose digits
                 when the mean is far from zero).
     covariance  divided by count - 1. Not defined for one frame, but one frame merges like any other count.
-    factor      (rows, dim) with factor^T factor = scatter. Kept while count < 2 dim, with at most dim rows: there the
-                covariance is (nearly) singular, and its square root taken from the factor keeps all digits where one
-                taken from the covariance keeps half of them.
+    factor      (rows, dim) with factor^T factor = scatter: count - 1 contrasts of the centred frames, or the R of their
+                QR decomposition once there are more than 2 dim. Kept while count < 2 dim, and beyond that where the
+                frames leave some direction (nearly) without variance, as dead units do: there the covariance is
+                (nearly) singular, and its square root taken from the factor keeps all digits where one taken from the
+                covariance keeps half of them.
     merge       Chan, Golub & LeVeque 1979: exact, commutative and associative to rounding, so that sets can be
                 embedded in parts.
 """
@@ -48,15 +50,16 @@ class EmbeddingStats:
         """
         rows = matrix(x, "embeddings")
         mean = rows.mean(axis=0)
-        centred = rows - mean
-        return cls._from_factor(len(rows), mean, centred, protocol)
+        return cls._from_factor(len(rows), mean, _contrasts(rows - mean), protocol)
 
     @classmethod
     def _from_factor(cls, count: int, mean: Array, factor: Array, protocol: str) -> EmbeddingStats:
         dim = len(mean)
         if count >= 2 * dim:
-            return cls(count, mean, None, factor.T @ factor, protocol)
-        if len(factor) > dim:
+            scatter = np.asarray(factor.T @ factor)
+            if _is_regular(scatter):
+                return cls(count, mean, None, scatter, protocol)
+        if len(factor) > 2 * dim:
             factor = np.asarray(np.linalg.qr(factor, mode="r"))
         return cls(count, mean, factor, None, protocol)
 
@@ -135,3 +138,23 @@ class EmbeddingStats:
                 f"{path} is not embedding statistics of schema {SCHEMA}; make it with EmbeddingStats.save"
             )
         return cls(header["count"], tensors["mean"], tensors.get("factor"), tensors.get("scatter"), header["protocol"])
+
+
+def _contrasts(centred: Array) -> Array:
+    """One row fewer with the same scatter: the reflection that turns what all frames have in common, which is nothing,
+    into the first row. Centred frames are one rank short; these are not, and then need no singular values.
+    """
+    n = len(centred)
+    normal = np.full(n, 1 / np.sqrt(n))
+    normal[0] += 1
+    normal /= np.linalg.norm(normal)
+    return np.asarray(centred[1:] - 2 * np.outer(normal[1:], normal @ centred))
+
+
+def _is_regular(scatter: Array) -> bool:
+    """Whether the root of every eigenvalue is good to about 1e-12 of the largest: eps / (2 * 1e-4)."""
+    try:
+        pivots = np.diag(np.linalg.cholesky(scatter))
+    except np.linalg.LinAlgError:
+        return False
+    return bool(pivots.min() > 1e-4 * pivots.max())

@@ -35,7 +35,7 @@ def read_table(path: str | Path, columns: Iterable[str]) -> dict[str, dict[str, 
     key = "id" if "id" in header else "file"
     missing = [name for name in [key, *wanted] if name not in header]
     if missing:
-        names = ", ".join("id" if name == "file" else name for name in missing)
+        names = ", ".join("id" if name == "file" and "file" not in wanted else name for name in missing)
         raise MetricsError(f"{path} has columns {', '.join(header) or '(none)'}; {names} is missing")
     table: dict[str, dict[str, str]] = {}
     for line, row in rows:

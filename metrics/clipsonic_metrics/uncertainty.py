@@ -16,12 +16,23 @@ Distances between sets (`half_samples`, `half_sample_interval`)
     value -+ t_{n-1} * standard error, and covers the expectation of the statistic at this n. Where the bias falls as
     1/n, mean over halves minus value estimates it: value minus that is the extrapolation to n = infinity.
 
-All functions take a seed and never touch a global generator. Coverage is simulated in tests/metrics/test_coverage.py.
+Shares that a set has as a whole (`jackknife_share`)
+    Recall and coverage are unions of balls: neither smooth nor linear. Leaving out each item in turn gives a variance
+    that is not below the true one in expectation for any symmetric statistic (Efron & Stein 1981,
+    doi:10.1214/aos/1176345462). The share p so behaves like one of p (1 - p) / variance independent trials, and
+    Wilson's interval of these stays inside 0 to 1 and is lopsided near the ends, as it should be.
+
+Entropies of sets (`half_sample_interval` of a logarithm)
+    Vendi and inception scores are exponentials of entropies of means over items: the halves' spread is taken on the
+    logarithm. Both grow with the number of items, so the interval covers the expectation at this number.
+
+All functions take a seed and never touch a global generator. Coverage is simulated in tests/metrics/test_coverage.py
+and tests/metrics/test_uncertainty.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -69,13 +80,15 @@ def bootstrap_mean(
     )
 
 
-def wilson(successes: float, items: int, *, level: float = LEVEL) -> Interval:
+def wilson(successes: float, items: float, *, level: float = LEVEL) -> Interval:
     """Wilson's score interval of `successes` out of `items`; conservative when items count by fractions."""
     z = float(norm.ppf((1 + level) / 2))
     share = successes / items
     centre = (share + z * z / (2 * items)) / (1 + z * z / items)
     half = z / (1 + z * z / items) * float(np.sqrt(share * (1 - share) / items + z * z / (4 * items * items)))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half), level, "Wilson score interval over items")
+    low = 0.0 if successes <= 0 else max(0.0, centre - half)
+    high = 1.0 if successes >= items else min(1.0, centre + half)  # which centre + half is but for rounding
+    return Interval(low, high, level, "Wilson score interval over items")
 
 
 def half_samples(items: int, *, seed: int, replicates: int = HALF_REPLICATES) -> NDArray[np.bool_]:
@@ -91,6 +104,14 @@ def half_samples(items: int, *, seed: int, replicates: int = HALF_REPLICATES) ->
     return chosen.reshape(2 * pairs, items)
 
 
+def everything_and_halves(items: int, *, seed: int, replicates: int = HALF_REPLICATES) -> Array:
+    """All items in row 0 and `half_samples` below it, as 0 and 1; row 0 alone where there are too few to halve."""
+    rows = np.ones((1, items))
+    if items < FEWEST_ITEMS:
+        return rows
+    return np.concatenate([rows, half_samples(items, seed=seed, replicates=replicates).astype(np.float64)])
+
+
 def half_sample_error(replicates: Array, items: int) -> float:
     """Standard error of a statistic of `items` items from its values on halves of them."""
     half = items // 2
@@ -98,10 +119,30 @@ def half_sample_error(replicates: Array, items: int) -> float:
 
 
 def half_sample_interval(value: float, replicates: Array, items: int, *, level: float = LEVEL) -> Interval:
-    """Interval around `value` from the statistic's values on `half_samples`."""
+    """Interval around `value` from the statistic's values on `half_samples`; none where there are no halves."""
+    if not len(replicates):
+        return no_interval(items, level)
     reach = float(student_t.ppf((1 + level) / 2, items - 1)) * half_sample_error(replicates, items)
     method = f"delete-half jackknife over items, {len(replicates)} replicates, t({items - 1})"
     return Interval(value - reach, value + reach, level, method)
+
+
+def jackknife_share(share: float, without_each: Array, *, level: float = LEVEL) -> Interval:
+    """Interval of a share in 0 to 1 from its values without each item, shape (items,).
+
+    None where fewer than four items change it: a system that has collapsed, or covers everything, shows nothing of its
+    spread.
+    """
+    n = len(without_each)
+    if n < FEWEST_ITEMS:
+        return no_interval(n, level)
+    changing = int(np.count_nonzero(np.abs(without_each - share) > 1e-12))
+    if changing < FEWEST_ITEMS or not 0 < share < 1:
+        return Interval(None, None, level, f"none: {changing} items change the value, {FEWEST_ITEMS} needed")
+    variance = (n - 1) / n * float(np.sum((without_each - without_each.mean()) ** 2))
+    effective = share * (1 - share) / variance
+    method = f"delete-one jackknife over items as {effective:.1f} trials of Wilson's score interval"
+    return replace(wilson(share * effective, effective, level=level), method=method)
 
 
 def no_interval(items: int, level: float) -> Interval:

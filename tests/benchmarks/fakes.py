@@ -115,7 +115,7 @@ class FakeSystem:
             rng = item_generator(seed, item.id, "fake")
             assert item.factors is not None
             wrong = rng.random() < self.WRONG.get(self.name, 0.3)
-            sounds.append(Sound(item.id, tone((item.factors["kind"] + wrong) % KINDS, rng, 0.1), RATE_HZ))
+            sounds.append(Sound.of(item.id, tone((item.factors["kind"] + wrong) % KINDS, rng, 0.1), RATE_HZ))
         return sounds
 
 

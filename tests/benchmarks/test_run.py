@@ -184,7 +184,7 @@ def test_a_silent_sound_is_a_failure_not_a_score(
     from clipsonic_metrics.sound import Sound
 
     def silence(self: Any, items: Any, seed: int) -> Any:
-        return [Sound(item.id, np.zeros(4000, np.float32), 16_000) for item in items]
+        return [Sound.of(item.id, np.zeros(4000, np.float32), 16_000) for item in items]
 
     monkeypatch.setattr(fakes.FakeSystem, "generate", silence)
     code, _, said = bench("run", "quickstart", "--n", "6", "--system", "clipsonic-iq")

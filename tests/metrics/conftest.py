@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from clipsonic_metrics.embedders import EMBEDDERS
+from clipsonic_metrics.listening import Listening
 from clipsonic_metrics.sound import Sound
-from clipsonic_metrics.windows import split_windows
 
 RATE_HZ = 8000
 DIM = 6
@@ -24,6 +24,7 @@ class TinyEmbedder:
 
     protocol = "tiny@1/8000Hz/0.5s"
     space = "tiny"
+    labels = tuple("abcdef")
 
     def __init__(self) -> None:
         self.embedded = 0
@@ -33,9 +34,12 @@ class TinyEmbedder:
         return [self._embed(sound) for sound in sounds]
 
     def _embed(self, sound: Sound) -> np.ndarray:
-        spectra = np.abs(np.fft.rfft(split_windows(sound.resampled(RATE_HZ), RATE_HZ // 2), axis=1))
+        spectra = np.abs(np.fft.rfft(Listening(rate_hz=RATE_HZ, window=RATE_HZ // 2).windows(sound), axis=1))
         bands = np.stack([band.mean(axis=1) for band in np.array_split(spectra, DIM, axis=1)], axis=1)
         return _unit(np.log(bands + 1e-3))
+
+    def classify_sounds(self, sounds: Sequence[Sound]) -> list[np.ndarray]:
+        return [5 * self._embed(sound) for sound in sounds]
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         counts = np.array([[text.count(letter) + 0.1 for letter in "aeiout"] for text in texts])
@@ -71,8 +75,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> TinyEmbedder:
     """The tiny embedder and probe, registered as `tiny` and `tiny-probe`."""
     embedder = TinyEmbedder()
     module = ModuleType("tiny_embedders_of_the_tests")
-    module.load_tiny = lambda weights: embedder  # type: ignore[attr-defined]
-    module.load_probe = lambda weights: TinyProbe()  # type: ignore[attr-defined]
+    module.load_tiny = lambda weights, listening: embedder  # type: ignore[attr-defined]
+    module.load_probe = lambda weights, listening: TinyProbe()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(EMBEDDERS, "tiny", f"{module.__name__}:load_tiny")
     monkeypatch.setitem(EMBEDDERS, "tiny-probe", f"{module.__name__}:load_probe")

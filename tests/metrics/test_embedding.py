@@ -12,8 +12,9 @@ from PIL import Image
 
 from clipsonic_metrics import MetricsError
 from clipsonic_metrics.embedders import EMBEDDERS, load_embedder
-from clipsonic_metrics.embedding import embed_folder, load_embeddings, save_embeddings
+from clipsonic_metrics.embedding import embed_folder
 from clipsonic_metrics.images import read_pictures
+from clipsonic_metrics.npz import load_embeddings, save_embeddings
 from clipsonic_metrics.store import EmbeddingStore, default_cache
 from clipsonic_metrics.tables import read_table, require_ids
 
@@ -118,7 +119,7 @@ def test_embeddings_survive_their_file(tiny: TinyEmbedder, sound_folder: Maker, 
     for id, vectors in made.vectors.items():
         np.testing.assert_array_equal(loaded.vectors[id], vectors)
     np.savez(tmp_path / "other.npz", x=np.ones(3))
-    with pytest.raises(MetricsError, match="is not embeddings of schema 1"):
+    with pytest.raises(MetricsError, match="is not embeddings of schema 2"):
         load_embeddings(tmp_path / "other.npz")
     (tmp_path / "text.npz").write_text("nothing")
     with pytest.raises(MetricsError, match="cannot be read as embeddings"):

@@ -107,6 +107,31 @@ def test_agrees_with_torchmetrics_and_pot_at_full_rank(dim: int) -> None:
     assert distance(x, y) == pytest.approx(float(pot), rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("n", "m", "dim"),
+    [
+        *((5 * dim, 3 * dim, dim) for dim in (2, 16, 128, 512)),
+        *((dim // 2, 3 * dim, dim) for dim in (16, 128, 512)),
+        *((dim // 2, dim // 3, dim) for dim in (16, 128, 512)),
+        (500, 600, 2048),
+        pytest.param(5000, 4500, 2048, marks=pytest.mark.large),
+        pytest.param(500, 4500, 2048, marks=pytest.mark.large),
+    ],
+)
+def test_agrees_to_nine_digits_with_singular_values_of_the_frames(n: int, m: int, dim: int) -> None:
+    # Neither covariances nor their roots: tr (S1 S2)^(1/2) is the nuclear norm of A B^T for centred frames A and B.
+    x, y = draw(n, dim, seed=3), draw(m, dim, seed=4, decay=0.6, offset=0.01)
+    a, b = ((rows - rows.mean(axis=0)) / np.sqrt(len(rows) - 1) for rows in (x, y))
+    if len(a) > dim:
+        a = scipy.linalg.qr(a, mode="r")[0][:dim]
+    if len(b) > dim:
+        b = scipy.linalg.qr(b, mode="r")[0][:dim]
+    cross = scipy.linalg.svdvals(a @ b.T).sum()
+    expected = np.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2) + np.sum(a * a) + np.sum(b * b) - 2 * cross
+    assert distance(x, y) == pytest.approx(float(expected), rel=1e-9)
+    assert distance(x, x) <= 1e-12 * trace(x)
+
+
 def test_large_offset_costs_no_digits() -> None:
     x, y = draw(300, 8, seed=7), draw(300, 8, seed=8)
     # 1e4 rounds each sample by 1e-12, and that is all that may be lost.
@@ -120,6 +145,18 @@ def test_rank_deficiency_that_the_count_does_not_show() -> None:
     assert distance(x, y) == pytest.approx(distance(x[:, kept], y[:, kept]), rel=1e-12)
     repeated = np.repeat(draw(4, 12, seed=11), 100, axis=0)
     assert distance(repeated, repeated) <= 1e-12 * trace(repeated)
+
+
+def test_a_direction_without_variance_costs_no_digits_at_any_count() -> None:
+    x, y = draw(600, 12, seed=14), draw(500, 12, seed=15)
+    hidden = np.linalg.qr(np.random.default_rng(16).normal(size=(12, 12)))[0]
+    flat = y.copy()
+    flat[:, -1] = 0.0  # flat along an axis; turned, so that no column is zero and only the spectrum shows it
+    assert abs(distance(x @ hidden, flat @ hidden) - distance(x, flat)) < 1e-13 * trace(x, flat)
+    root = np.linalg.cholesky(np.cov(flat @ hidden, rowvar=False) + 1e-15 * np.eye(12))  # what passes for full rank
+    cross = scipy.linalg.svdvals(root.T @ np.linalg.cholesky(np.cov(x @ hidden, rowvar=False))).sum()
+    theirs = float(np.sum((x.mean(0) - flat.mean(0)) ** 2)) + trace(x, flat) - 2 * cross
+    assert abs(theirs - distance(x, flat)) > 1e-11 * trace(x, flat)  # or this test proves nothing
 
 
 def test_square_root_of_the_product_still_fails_where_ours_does_not() -> None:

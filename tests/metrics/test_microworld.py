@@ -64,7 +64,7 @@ def save(path: Path, network: torch.nn.Module) -> None:
 def sounds(count: int, seconds: float = 2.048, rate_hz: int = 16_000) -> list[Sound]:
     time = np.arange(int(seconds * rate_hz)) / rate_hz
     return [
-        Sound(f"{index}", (0.3 * np.sin(2 * np.pi * 150 * (1 + index / 3) * time)).astype(np.float32), rate_hz)
+        Sound.of(f"{index}", (0.3 * np.sin(2 * np.pi * 150 * (1 + index / 3) * time)).astype(np.float32), rate_hz)
         for index in range(count)
     ]
 

@@ -1,8 +1,9 @@
-"""Reading sounds, finding them, what makes one unusable, and cutting them into windows."""
+"""Reading sounds, finding them, and what makes one unusable."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import av
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 import soundfile
 
 from clipsonic_metrics import MetricsError, Sound, read_sound
-from clipsonic_metrics.sound import discover
-from clipsonic_metrics.windows import split_windows
+from clipsonic_metrics.resampling import Resampler
+from clipsonic_metrics.sound import discover, find_sounds
 
 RATE_HZ = 16_000
 MEDIA = Path(__file__).parents[2] / ".." / "shared" / "media"
@@ -62,9 +63,42 @@ def test_channels_are_averaged_and_rates_converted(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", np.stack([sine(), 0 * sine()], axis=1), RATE_HZ)
     sound = read_sound(tmp_path / "x.wav")
     assert np.abs(sound.samples).max() == pytest.approx(0.25, abs=1e-3)
-    half = Sound("y", sound.resampled(8000), 8000)
+    half = Sound.of("y", sound.resampled(8000), 8000)
     assert len(half.samples) == len(sound.samples) // 2 and peak_hz(half) == pytest.approx(440, abs=3)
     assert sound.resampled(RATE_HZ) is sound.samples
+
+
+def test_channels_are_kept_and_made_one_by_the_rule_that_is_asked_for(tmp_path: Path) -> None:
+    left, right = sine(), sine(pitch_hz=900)
+    soundfile.write(tmp_path / "x.wav", np.stack([left, right], axis=1), RATE_HZ, subtype="FLOAT")
+    sound = read_sound(tmp_path / "x.wav")
+    np.testing.assert_array_equal(sound.channels, [left, right])
+    np.testing.assert_array_equal(sound.mono("first"), left)
+    np.testing.assert_array_equal(sound.mono("mean"), sound.samples)
+    np.testing.assert_allclose(sound.samples, (left + right) / 2, atol=1e-7)
+    first = sound.resampled(8000, mono="first")
+    np.testing.assert_array_equal(first, Sound.of("y", left, RATE_HZ).resampled(8000))
+    assert np.abs(first - sound.resampled(8000)).max() > 0.1
+    assert sound.resampled(8000) is sound.resampled(8000), "one conversion for all embedders of a rate"
+
+
+@pytest.mark.parametrize("samples", [np.zeros((4, 2, 2), np.float32), np.zeros(4, np.float32), np.zeros((1, 4))])
+def test_a_sound_is_float32_channels_by_time(samples: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"expected float32 \(channels, time\)"):
+        Sound("x", samples, RATE_HZ)
+
+
+@pytest.mark.parametrize("resampler", get_args(Resampler))
+def test_resamplers_keep_a_tone_and_drop_what_the_new_rate_cannot_hold(resampler: Resampler) -> None:
+    if resampler.startswith("resampy"):
+        pytest.importorskip("resampy", reason="resampy comes with the extra peers")
+    low, high = sine(1.0, 44_100, 500.0), sine(1.0, 44_100, 11_000.0)
+    made = Sound.of("x", low + high, 44_100).resampled(RATE_HZ, resampler)
+    assert made.dtype == np.float32 and len(made) == RATE_HZ
+    middle = slice(2000, 14_000)
+    expected = 0.5 * np.sin(2 * np.pi * 500 * np.arange(RATE_HZ) / RATE_HZ)
+    error = np.sqrt(np.mean((made[middle] - expected[middle]) ** 2))
+    assert error < (5e-3 if resampler.endswith("hann6") else 2e-4)
 
 
 def test_digest_is_of_the_samples_and_not_of_the_file(tmp_path: Path) -> None:
@@ -75,8 +109,12 @@ def test_digest_is_of_the_samples_and_not_of_the_file(tmp_path: Path) -> None:
     assert first.digest() == second.digest()
     changed = first.samples.copy()
     changed[7] += 1e-6
-    assert Sound("a", changed, RATE_HZ).digest() != first.digest()
-    assert Sound("a", first.samples, 8000).digest() != first.digest()
+    assert Sound.of("a", changed, RATE_HZ).digest() != first.digest()
+    assert Sound.of("a", first.samples, 8000).digest() != first.digest()
+    # Two channels whose mean is the first: an embedder of the left one hears something else.
+    quiet = np.stack([2 * first.samples, 0 * first.samples])
+    assert Sound.of("a", quiet, RATE_HZ).digest() != first.digest()
+    assert Sound.of("a", quiet[::-1], RATE_HZ).digest() != Sound.of("a", quiet, RATE_HZ).digest()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +129,7 @@ def test_digest_is_of_the_samples_and_not_of_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_faults_are_told(samples: np.ndarray, fault: str | None) -> None:
-    told = Sound("x", samples.astype(np.float32), RATE_HZ).fault()
+    told = Sound.of("x", samples, RATE_HZ).fault()
     assert told is None if fault is None else told is not None and fault in told
 
 
@@ -106,6 +144,30 @@ def test_unreadable_files_are_refused_with_their_name(tmp_path: Path) -> None:
         read_sound(tmp_path / "x.txt")
     with pytest.raises(MetricsError, match=r"absent\.wav is not a file"):
         read_sound(tmp_path / "absent.wav")
+
+
+def test_a_file_that_breaks_off_is_unreadable(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 40_000)
+    soundfile.write(tmp_path / "x.flac", noise, RATE_HZ)
+    whole = (tmp_path / "x.flac").read_bytes()
+    (tmp_path / "x.flac").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MetricsError, match=r"x\.flac is unreadable"):
+        read_sound(tmp_path / "x.flac")
+    soundfile.write(tmp_path / "x.wav", noise, RATE_HZ)
+    whole = (tmp_path / "x.wav").read_bytes()
+    (tmp_path / "x.wav").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MetricsError, match=r"x\.wav is unreadable: it breaks off after"):
+        read_sound(tmp_path / "x.wav")
+
+
+def test_a_manifest_names_files_by_id(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "m.csv").write_text("id,file\nb,sub/one.wav\na,two.wav\n")
+    assert find_sounds(tmp_path / "m.csv") == {"a": tmp_path / "two.wav", "b": tmp_path / "sub" / "one.wav"}
+    assert list(find_sounds(tmp_path / "m.csv")) == ["a", "b"]
+    (tmp_path / "m.csv").write_text("id,path\na,two.wav\n")
+    with pytest.raises(MetricsError, match="file is missing"):
+        find_sounds(tmp_path / "m.csv")
 
 
 def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
@@ -132,21 +194,6 @@ def test_discovery_is_recursive_by_id_and_refuses_two_of_one_id(tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     with pytest.raises(MetricsError, match="holds none of"):
         discover(tmp_path / "empty")
-
-
-@pytest.mark.parametrize(
-    ("length", "windows"), [(1, 1), (9, 1), (10, 1), (11, 1), (14, 1), (15, 2), (19, 2), (20, 2), (34, 3), (35, 4)]
-)
-def test_windows_repeat_a_tail_of_half_or_more_and_leave_out_less(length: int, windows: int) -> None:
-    samples = np.arange(1, length + 1, dtype=np.float32)
-    cut = split_windows(samples, 10)
-    assert cut.shape == (windows, 10) and cut.dtype == np.float32
-    whole = length // 10
-    np.testing.assert_array_equal(cut[:whole].ravel(), samples[: 10 * whole])
-    if windows > whole:
-        tail = samples[10 * whole :]
-        np.testing.assert_array_equal(cut[-1], np.tile(tail, 10)[:10])
-    assert (cut > 0).all()  # nothing is filled with zeros
 
 
 @pytest.mark.skipif(not MEDIA.is_dir(), reason=f"real media are not at {MEDIA}")

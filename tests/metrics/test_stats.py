@@ -57,6 +57,22 @@ def test_merging_keeps_the_digits_of_a_rank_deficient_set() -> None:
     assert frechet_distance(merged, EmbeddingStats.of(x)) < 1e-12 * np.trace(merged.covariance)
 
 
+def test_the_factor_is_kept_where_frames_are_few_or_flat() -> None:
+    assert EmbeddingStats.of(draw(127, 64)).factor is not None and EmbeddingStats.of(draw(128, 64)).factor is None
+    flat = draw(300, 6, 3)
+    flat[:, 2] = flat[:, 1]
+    stats = EmbeddingStats.of(flat)
+    assert stats.factor is not None and stats.scatter is None and len(stats.factor) <= 12
+    assert_same(
+        stats.merge(EmbeddingStats.of(draw(40, 6, 4))), EmbeddingStats.of(np.concatenate([flat, draw(40, 6, 4)]))
+    )
+    single = EmbeddingStats.of(flat[:1])
+    for row in flat[1:]:
+        single = single.merge(EmbeddingStats.of(row[None]))
+    assert single.factor is not None and len(single.factor) <= 12
+    assert_same(single, stats)
+
+
 def test_one_frame_merges_where_merged_covariances_are_nan() -> None:
     x = draw(20, 3)
     parts = [rows - rows.mean(axis=0) for rows in (x[:1], x[1:])]

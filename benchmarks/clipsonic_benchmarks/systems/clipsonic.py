@@ -167,7 +167,7 @@ class _Model:
 
     def sounds(self, condition: Vectors | None, items: Sequence[Item], seed: int) -> list[Sound]:
         made = self.pipe.generate(condition, [item.id for item in items], seed=seed, batch_size=len(items))
-        return [Sound(item.id, row, made.rate_hz) for item, row in zip(items, made.samples, strict=True)]
+        return [Sound.of(item.id, row, made.rate_hz) for item, row in zip(items, made.samples, strict=True)]
 
 
 class Routed(_Model):
@@ -235,7 +235,7 @@ class Resynthesis(_Model):
             [np.resize(read_item_sound(item).resampled(mel.rate_hz)[: mel.samples], mel.samples) for item in items]
         )
         made = self.pipe.vocode(self.pipe.log_mel(own))
-        return [Sound(item.id, row, mel.rate_hz) for item, row in zip(items, made, strict=True)]
+        return [Sound.of(item.id, row, mel.rate_hz) for item, row in zip(items, made, strict=True)]
 
 
 class Nearest(_Model):
@@ -259,7 +259,7 @@ class Nearest(_Model):
     def group(self, items: Sequence[Item], seed: int) -> list[Sound]:
         nearest = (self.pipe.encode_image(frames_of(items)) @ self._bank_vectors.T).argmax(axis=1)
         sounds = [read_item_sound(self._bank.items[index]) for index in nearest]
-        return [Sound(item.id, sound.samples, sound.rate_hz) for item, sound in zip(items, sounds, strict=True)]
+        return [Sound(item.id, sound.channels, sound.rate_hz) for item, sound in zip(items, sounds, strict=True)]
 
 
 def gap_conditions(model: str, items: Path, seed: int) -> tuple[Vectors, dict[str, Vectors]]:

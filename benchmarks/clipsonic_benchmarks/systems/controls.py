@@ -68,7 +68,7 @@ class Shuffled(_Control):
         sounds = []
         for item in items:
             theirs = read_sound(self._source.folder / plan.sound_path(partner[item.id], seed))
-            sounds.append(Sound(item.id, theirs.samples, theirs.rate_hz))
+            sounds.append(Sound(item.id, theirs.channels, theirs.rate_hz))
         return sounds
 
 
@@ -111,9 +111,9 @@ class Noise(_Control):
     def generate(self, items: Sequence[Item], seed: int) -> list[Sound]:
         samples = round(_NOISE_SECONDS * RATE_HZ)
         return [
-            Sound(
+            Sound.of(
                 item.id,
-                (item_generator(seed, item.id, "noise").normal(0, self._level, samples)).astype(np.float32),
+                item_generator(seed, item.id, "noise").normal(0, self._level, samples),
                 RATE_HZ,
             )
             for item in items

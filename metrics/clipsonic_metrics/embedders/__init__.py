@@ -1,5 +1,5 @@
-"""Embedders by name. Each entry is `module:attribute`, a function that loads the embedder from
-weights, or from those that ship when given None.
+"""Embedders by name. Each entry is `module:attribute`, a function of (weights, listening) that loads the embedder: None
+for weights are those that ship or were fetched, None for listening is the embedder's own way.
 
 Nothing is imported before it is asked for: naming an embedder costs nothing, and listing them loads no weights.
 """
@@ -9,29 +9,58 @@ from __future__ import annotations
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clipsonic_metrics.errors import MetricsError
+
+if TYPE_CHECKING:
+    from clipsonic_metrics.listening import Listening
 
 EMBEDDERS = {
     "microworld-clap": "clipsonic_metrics.embedders.microworld:load_clap",
     "microworld-clip": "clipsonic_metrics.embedders.microworld:load_clip",
     "microworld-wav2clip": "clipsonic_metrics.embedders.microworld:load_wav2clip",
     "microworld-probe": "clipsonic_metrics.embedders.microworld:load_probe",
+    "vggish": "clipsonic_metrics.embedders.vggish:load_vggish",
+    "vggish-relu": "clipsonic_metrics.embedders.vggish:load_vggish_relu",
+    "panns-cnn14-16k": "clipsonic_metrics.embedders.panns:load_cnn14_16k",
+    "panns-cnn14-32k": "clipsonic_metrics.embedders.panns:load_cnn14_32k",
+    "passt": "clipsonic_metrics.embedders.passt:load_passt",
+    "encodec-24k": "clipsonic_metrics.embedders.encodec:load_encodec_24k",
+    "encodec-48k": "clipsonic_metrics.embedders.encodec:load_encodec_48k",
+    "laion-clap-630k-audioset": "clipsonic_metrics.embedders.laion_clap:load_630k_audioset",
+    "laion-clap-630k-audioset-fusion": "clipsonic_metrics.embedders.laion_clap:load_630k_audioset_fusion",
+    "laion-clap-music": "clipsonic_metrics.embedders.laion_clap:load_music",
+    "laion-clap-music-speech-audioset": "clipsonic_metrics.embedders.laion_clap:load_music_speech_audioset",
+    "clap": "clipsonic_metrics.embedders.clap:load_clap",
+    "clap-fused": "clipsonic_metrics.embedders.clap:load_clap_fused",
+    "wav2clip": "clipsonic_metrics.embedders.wav2clip:load_wav2clip",
+    "open-clip": "clipsonic_metrics.embedders.open_clip:load_folder",
+    "open-clip-vit-b-32": "clipsonic_metrics.embedders.open_clip:load_vit_b_32",
+    "open-clip-vit-l-14": "clipsonic_metrics.embedders.open_clip:load_vit_l_14",
 }
 
+NOT_OFFERED = {
+    "ms-clap": "its package (msclap 1.3.4) needs numpy below 2 and transformers below 5",
+    "openl3": "it needs TensorFlow, and its port to torch (torchopenl3) has not been released since 2022",
+}
+"""What users may look for, and why it is not here."""
 
-def load_embedder(name: str, weights: Path | None = None) -> Any:
-    """The embedder of that name, with its own weights or others.
+
+def load_embedder(name: str, weights: Path | None = None, listening: Listening | None = None) -> Any:
+    """The embedder of that name, with its own weights and its own way of listening, or others.
 
     Which of the interfaces of `embedder.py` it has depends on the embedder.
 
     Raises:
-        MetricsError: unknown name (near names and all names offered), or weights that are absent or not as recorded.
+        MetricsError: unknown name (near names and all names offered), weights that are absent or not as recorded, or
+            a way of listening that its network cannot take.
     """
+    if name in NOT_OFFERED:
+        raise MetricsError(f"there is no embedder {name}: {NOT_OFFERED[name]}; there are {', '.join(EMBEDDERS)}")
     if name not in EMBEDDERS:
         near = get_close_matches(name, EMBEDDERS, n=2)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise MetricsError(f"unknown embedder {name!r}; {hint}there are {', '.join(EMBEDDERS)}")
     module, attribute = EMBEDDERS[name].split(":")
-    return getattr(import_module(module), attribute)(weights)
+    return getattr(import_module(module), attribute)(weights, listening)

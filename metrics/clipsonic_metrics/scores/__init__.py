@@ -23,7 +23,21 @@ class Metric:
 
 METRICS = {
     "fad": Metric("clipsonic_metrics.scores.fad:fad", ("reference",), ("microworld-clap",)),
+    "fad-infinity": Metric("clipsonic_metrics.scores.fad_infinity:fad_infinity", ("reference",), ("microworld-clap",)),
+    "per-item-fad": Metric("clipsonic_metrics.scores.per_item_fad:per_item_fad", ("reference",), ("microworld-clap",)),
     "kad": Metric("clipsonic_metrics.scores.kad:kad", ("reference",), ("microworld-clap",)),
+    "kid": Metric("clipsonic_metrics.scores.kid:kid", ("reference",), ("microworld-clap",)),
+    "precision": Metric("clipsonic_metrics.scores.prdc:prdc", ("reference",), ("microworld-clap",)),
+    "recall": Metric("clipsonic_metrics.scores.prdc:prdc", ("reference",), ("microworld-clap",)),
+    "density": Metric("clipsonic_metrics.scores.prdc:prdc", ("reference",), ("microworld-clap",)),
+    "coverage": Metric("clipsonic_metrics.scores.prdc:prdc", ("reference",), ("microworld-clap",)),
+    "vendi": Metric("clipsonic_metrics.scores.vendi:vendi", (), ("microworld-clap",)),
+    "memorisation": Metric(
+        "clipsonic_metrics.scores.memorisation:memorisation", ("reference", "training"), ("microworld-clap",)
+    ),
+    "kl-reference-generated": Metric("clipsonic_metrics.scores.kl:kl_reference_generated", ("reference",), ("passt",)),
+    "kl-generated-reference": Metric("clipsonic_metrics.scores.kl:kl_generated_reference", ("reference",), ("passt",)),
+    "inception-score": Metric("clipsonic_metrics.scores.inception_score:inception_score", (), ("passt",)),
     "clap-score": Metric("clipsonic_metrics.scores.clap_score:clap_score", ("prompts",), ("microworld-clap",)),
     "retrieval": Metric("clipsonic_metrics.scores.retrieval:retrieval", ("prompts",), ("microworld-clap",)),
     "clip-score": Metric(

@@ -9,9 +9,10 @@ by the caption over systems that were asked by an image.
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from clipsonic_metrics.arrays import Embeddings, matrix, same_length, unit_items, unit_rows
+from clipsonic_metrics.arrays import Array, Embeddings, matrix, same_length, unit_items, unit_rows
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.uncertainty import LEVEL, bootstrap_mean
 
@@ -29,10 +30,7 @@ def clap_score(
     Raises:
         MetricsError: unequal items or dimensions, rows that are zero or not finite.
     """
-    sounds = unit_items(audio, "audio")
-    captions = unit_rows(matrix(text, "text"), "text")
-    same_length(sounds, captions, ("audio", "text"))
-    cosines = (sounds * captions).sum(axis=1)
+    cosines = clap_cosines(audio, text)
     interval = bootstrap_mean(cosines, seed=seed, level=level)
     return Score(
         NAME,
@@ -48,3 +46,11 @@ def clap_score(
         interval.method,
         per_item=cosines,
     )
+
+
+def clap_cosines(audio: Embeddings, text: ArrayLike) -> Array:
+    """Cosine of each pair, shape (items,); raises as `clap_score`."""
+    sounds = unit_items(audio, "audio")
+    captions = unit_rows(matrix(text, "text"), "text")
+    same_length(sounds, captions, ("audio", "text"))
+    return np.asarray((sounds * captions).sum(axis=1))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipsonic_metrics.arrays import Embeddings, frames_of_items, unit_items, unit_rows
+from clipsonic_metrics.arrays import Array, Embeddings, frames_of_items, unit_items, unit_rows
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.uncertainty import LEVEL, bootstrap_mean
@@ -33,14 +33,7 @@ def clip_score(
     Raises:
         MetricsError: unequal items or dimensions, rows that are zero or not finite.
     """
-    sounds = unit_items(audio, "audio")
-    rows, frames = frames_of_items(image, "image")
-    if len(sounds) != len(frames) or sounds.shape[1] != rows.shape[1]:
-        found = f"audio has {len(sounds)} items of dim {sounds.shape[1]}, image {len(frames)} of dim {rows.shape[1]}"
-        raise MetricsError(f"{found}; expected equal: pair by id, and embed both into one space")
-    cosines = (unit_rows(rows, "image") * np.repeat(sounds, frames, axis=0)).sum(axis=1)
-    starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    per_item = 100 * np.add.reduceat(cosines, starts) / frames
+    per_item = clip_cosines(audio, image)
     interval = bootstrap_mean(per_item, seed=seed, level=level)
     return Score(
         NAME,
@@ -56,3 +49,15 @@ def clip_score(
         interval.method,
         per_item=per_item,
     )
+
+
+def clip_cosines(audio: Embeddings, image: Embeddings) -> Array:
+    """100 x mean cosine of each sound with its frames, shape (items,); raises as `clip_score`."""
+    sounds = unit_items(audio, "audio")
+    rows, frames = frames_of_items(image, "image")
+    if len(sounds) != len(frames) or sounds.shape[1] != rows.shape[1]:
+        found = f"audio has {len(sounds)} items of dim {sounds.shape[1]}, image {len(frames)} of dim {rows.shape[1]}"
+        raise MetricsError(f"{found}; expected equal: pair by id, and embed both into one space")
+    cosines = (unit_rows(rows, "image") * np.repeat(sounds, frames, axis=0)).sum(axis=1)
+    starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
+    return np.asarray(100 * np.add.reduceat(cosines, starts) / frames)

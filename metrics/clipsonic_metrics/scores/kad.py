@@ -17,27 +17,19 @@ Interval: over generated items, the reference held fixed; delete-half jackknife 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial.distance import cdist, pdist
+from scipy.spatial.distance import pdist
 
-from clipsonic_metrics.arrays import Array, Embeddings, frames_of_items
+from clipsonic_metrics.arrays import Array, Embeddings, frames_of_items, same_dim
 from clipsonic_metrics.errors import MetricsError
+from clipsonic_metrics.mmd import Kernel, squared_mmd
 from clipsonic_metrics.score import Direction, Score, protocol_id
-from clipsonic_metrics.uncertainty import (
-    FEWEST_ITEMS,
-    HALF_REPLICATES,
-    LEVEL,
-    half_sample_interval,
-    half_samples,
-    no_interval,
-)
+from clipsonic_metrics.uncertainty import HALF_REPLICATES, LEVEL, everything_and_halves, half_sample_interval
 
 NAME = "kad"
 VERSION = 1
 UNIT = "100 x squared MMD"
 DIRECTION: Direction = "lower"
 BANDWIDTH_FRAMES = 2000
-_BLOCK = 1024
 
 
 def kad(
@@ -58,8 +50,7 @@ def kad(
     """
     target, target_frames = frames_of_items(reference, "reference")
     rows, frames = frames_of_items(generated, "generated")
-    if target.shape[1] != rows.shape[1]:
-        raise MetricsError(f"reference has dim {target.shape[1]}, generated {rows.shape[1]}; use one embedder")
+    same_dim(target, rows)
     items = len(frames)
     if min(items, len(target_frames)) < 2:
         raise MetricsError(f"KAD needs 2 items on each side; got {len(target_frames)} reference and {items} generated")
@@ -67,22 +58,11 @@ def kad(
     if not width > 0:
         raise MetricsError(f"kernel bandwidth is {width}, expected above 0; are the reference sounds all the same?")
 
-    within_target = _between(_item_sums(target, target_frames, target, target_frames, width), target_frames)
-    within = _item_sums(rows, frames, rows, frames, width)
-    across = _item_sums(rows, frames, target, np.array([len(target)]), width)[:, 0] / len(target)
-
-    def discrepancy(chosen: Array) -> Array:
-        """KAD of subsets of items, `chosen` (subsets, items) of 0 and 1."""
-        counts = chosen @ frames
-        pairs = np.einsum("si,ij,sj->s", chosen, within, chosen, optimize=True) - chosen @ np.diag(within)
-        among = pairs / (counts**2 - chosen @ frames**2)
-        return np.asarray(100 * (among + within_target - 2 * (chosen @ across) / counts))
-
-    value = float(discrepancy(np.ones((1, items)))[0])
-    interval = no_interval(items, level)
-    if items >= FEWEST_ITEMS:
-        halves = discrepancy(half_samples(items, seed=seed, replicates=replicates).astype(np.float64))
-        interval = half_sample_interval(value, halves, items, level=level)
+    centre = target.mean(axis=0)  # distances do not change, and keep their digits when taken from inner products
+    chosen = everything_and_halves(items, seed=seed, replicates=replicates)
+    values = 100 * squared_mmd(target - centre, target_frames, rows - centre, frames, gaussian(width), chosen)
+    value = float(values[0])
+    interval = half_sample_interval(value, values[1:], items, level=level)
     extra: dict[str, float | int | str] = {
         "bandwidth": width,
         "frames": len(rows),
@@ -112,19 +92,16 @@ def median_distance(rows: Array, *, seed: int, frames: int = BANDWIDTH_FRAMES) -
     return float(np.median(pdist(rows)))
 
 
-def _item_sums(a: Array, a_frames: NDArray[np.int64], b: Array, b_frames: NDArray[np.int64], width: float) -> Array:
-    """Kernel summed over the frames of each pair of items, (items of a, items of b), in blocks of frames of a."""
-    a_item = np.repeat(np.arange(len(a_frames)), a_frames)
-    b_starts = np.concatenate([[0], np.cumsum(b_frames)[:-1]])
-    sums = np.zeros((len(a_frames), len(b_frames)))
-    for start in range(0, len(a), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        kernel = np.exp(cdist(a[block], b, "sqeuclidean") / (-2 * width**2))
-        np.add.at(sums, a_item[block], np.add.reduceat(kernel, b_starts, axis=1))
-    return sums
+def gaussian(width: float) -> Kernel:
+    """exp(-|u - v|^2 / (2 width^2))."""
 
+    def kernel(a: Array, b: Array) -> Array:
+        squares = a @ b.T
+        squares *= -2
+        squares += np.sum(a * a, axis=1)[:, None]
+        squares += np.sum(b * b, axis=1)
+        np.maximum(squares, 0, out=squares)
+        squares /= -2 * width**2
+        return np.asarray(np.exp(squares, out=squares))
 
-def _between(sums: Array, frames: NDArray[np.int64]) -> float:
-    """Mean of the kernel over pairs of frames of different items."""
-    total = int(frames.sum())
-    return float((sums.sum() - np.trace(sums)) / (total**2 - int((frames**2).sum())))
+    return kernel

@@ -52,9 +52,7 @@ def check_generator(name: str, scores: Scores, kind: float, fad_ratio: float) ->
         ValueError: its kind accuracy is below `kind`, or its FAD above `fad_ratio` times that of resynthesis.
     """
     if scores["kind"] < kind:
-        raise ValueError(
-            f"{name}: the kind is heard in {scores['kind']:.3f} of sounds, {kind} needed; train longer"
-        )
+        raise ValueError(f"{name}: the kind is heard in {scores['kind']:.3f} of sounds, {kind} needed; train longer")
     if scores["fad"] > fad_ratio * scores["fad_resynthesis"]:
         raise ValueError(
             f"{name}: FAD {scores['fad']:.3f} is more than {fad_ratio:g} times that of resynthesis, "

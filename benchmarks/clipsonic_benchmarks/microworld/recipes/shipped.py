@@ -27,7 +27,7 @@ def measure_shipped() -> dict[str, Scores]:
     items = [world_item(_SEED, "validation", index) for index in range(_ITEMS)]
     clap, clip = load_embedder("microworld-clap"), load_embedder("microworld-clip")
     wav2clip, probe = load_embedder("microworld-wav2clip"), load_embedder("microworld-probe")
-    sounds = [Sound(item.id, item.sound(), RATE_HZ) for item in items]
+    sounds = [Sound.of(item.id, item.sound(), RATE_HZ) for item in items]
     captions = [item.caption for item in items]
     images = np.asarray(clip.embed_images([item.frames()[4] for item in items]))
     heard = np.concatenate(clap.embed_sounds(sounds))
@@ -43,7 +43,7 @@ def measure_shipped() -> dict[str, Scores]:
         queries = {"micro-clip-tta": clip.embed_texts, "micro-clap-tta": clap.embed_texts}
         condition = queries[name](captions[:_GENERATED]) if name in queries else images[:_GENERATED]
         made = model.generate(condition, [item.id for item in asked], seed=0, steps=10)
-        logits = probe.embed_sounds([Sound(i.id, s, made.rate_hz) for i, s in zip(asked, made.samples, strict=True)])
+        logits = probe.embed_sounds([Sound.of(i.id, s, made.rate_hz) for i, s in zip(asked, made.samples, strict=True)])
         scores[name] = {"kind": _kind_accuracy(np.concatenate(logits), asked)}
     return scores
 

@@ -1,26 +1,24 @@
 """The micro-world's encoders as embedders: `microworld-clap`, `-clip`, `-wav2clip` and `-probe`.
 
-They hear 2.048 s windows of 16 kHz mono (windows.py has the rule for other lengths) and have never seen real media:
-numbers on real sounds are comparable with each other, and say little about how these sound.
+They hear 2.048 s windows of 16 kHz mono and have never seen real media: numbers on real sounds are comparable with each
+other, and say little about how these sound.
 
-Every forward pass has the same number of rows, the last one filled up, so that the arithmetic of an item is the same
-whatever it is embedded with.
+Windows do not overlap. What is left over at the end counts as a window, repeated to fill it, when it is at least half a
+window long, and is left out when it is shorter. A sound shorter than one window is always repeated to fill one. Nothing
+is filled with zeros: a mostly silent window is a sound nobody made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from clipsonic_metrics.embedder import Picture, Vectors
+from clipsonic_metrics.embedder import Picture, Vectors, in_equal_batches, over_windows
 from clipsonic_metrics.embedders.microworld.files import SHIPPED, WeightsFolder
 from clipsonic_metrics.errors import MetricsError
+from clipsonic_metrics.listening import Listening, agreed
 from clipsonic_metrics.sound import Sound
-from clipsonic_metrics.windows import RULE, split_windows
 
 if TYPE_CHECKING:
     from open_clip import SimpleTokenizer
@@ -29,12 +27,13 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 _ROWS: Final = 32
 _CLIP: Final = "clip/open_clip_model.safetensors"
+LISTENING: Final = Listening(rate_hz=16_000, window=32_768, tail="half", short="repeat")
 
 
 class MicroworldClap:
     """Sounds and texts in one space, by the small CLAP."""
 
-    def __init__(self, weights: WeightsFolder) -> None:
+    def __init__(self, weights: WeightsFolder, listening: Listening) -> None:
         from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText
 
         arguments = weights.arguments("clap", ("vocabulary", "context", "dim"))
@@ -42,16 +41,17 @@ class MicroworldClap:
         network = ContrastiveSoundText(arguments["vocabulary"], arguments["context"], arguments["dim"])
         weights.load_state("clap", network)
         self._sound, self._text = network.sound, network.text
-        self.protocol = _sound_protocol("clap", weights)
+        self.listening = listening
+        self.protocol = _sound_protocol("clap", listening, weights)
         self.space = f"microworld-clap/sha256:{weights.digest('clap.safetensors')[:12]}"
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
         """One (windows, dim) array of unit vectors per sound."""
-        return _over_windows(self._sound, sounds)
+        return over_windows(self._sound, self.listening, sounds, _ROWS)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, (texts, dim); texts beyond the context are cut, as CLIP does."""
-        return _in_equal_batches(self._text, self._tokenizer(list(texts)))
+        return in_equal_batches(self._text, self._tokenizer(list(texts)), _ROWS)
 
 
 class MicroworldClip:
@@ -74,41 +74,43 @@ class MicroworldClip:
         from PIL import Image
 
         pictures = torch.stack([self._preprocess(Image.fromarray(image)) for image in images])
-        return _in_equal_batches(lambda batch: self._network.encode_image(batch, normalize=True), pictures)
+        return in_equal_batches(lambda batch: self._network.encode_image(batch, normalize=True), pictures, _ROWS)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, (texts, dim); texts beyond the context are cut, as CLIP does."""
         tokens = self._tokenizer(list(texts))
-        return _in_equal_batches(lambda batch: self._network.encode_text(batch, normalize=True), tokens)
+        return in_equal_batches(lambda batch: self._network.encode_text(batch, normalize=True), tokens, _ROWS)
 
 
 class MicroworldWav2clip:
     """Sounds in the space of the small CLIP's images, as Wav2CLIP (Wu et al. 2022) does for CLIP."""
 
-    def __init__(self, weights: WeightsFolder) -> None:
+    def __init__(self, weights: WeightsFolder, listening: Listening) -> None:
         from clipsonic_metrics.embedders.microworld.networks import SoundEncoder
 
         self._network = SoundEncoder(weights.arguments("wav2clip", ("dim",))["dim"])
         weights.load_state("wav2clip", self._network)
-        self.protocol = _sound_protocol("wav2clip", weights)
+        self.listening = listening
+        self.protocol = _sound_protocol("wav2clip", listening, weights)
         self.space = _clip_space(weights)
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
         """One (windows, dim) array of unit vectors per sound."""
-        return _over_windows(self._network, sounds)
+        return over_windows(self._network, self.listening, sounds, _ROWS)
 
 
 class MicroworldProbe:
     """The factors of a sound: kind, size, count, material and background."""
 
-    def __init__(self, weights: WeightsFolder) -> None:
+    def __init__(self, weights: WeightsFolder, listening: Listening) -> None:
         from clipsonic_metrics.embedders.microworld.networks import FactorProbe
 
         levels = weights.arguments("probe", ("levels",))["levels"]
         self.factors = {name: tuple(str(level) for level in of_factor) for name, of_factor in levels.items()}
         self._network = FactorProbe({name: len(of_factor) for name, of_factor in self.factors.items()})
         weights.load_state("probe", self._network)
-        self.protocol = _sound_protocol("probe", weights)
+        self.listening = listening
+        self.protocol = _sound_protocol("probe", listening, weights)
         self.space = f"microworld-probe/sha256:{weights.digest('probe.safetensors')[:12]}"
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
@@ -119,35 +121,38 @@ class MicroworldProbe:
             found = self._network(samples)
             return torch.cat([found[name] for name in self.factors], dim=1)
 
-        return _over_windows(logits, sounds)
+        return over_windows(logits, self.listening, sounds, _ROWS)
 
 
-def load_clap(weights: Path | None = None) -> MicroworldClap:
+def load_clap(weights: Path | None = None, listening: Listening | None = None) -> MicroworldClap:
     """Load `microworld-clap` from a folder of weights; None is the one that ships."""
-    return MicroworldClap(WeightsFolder(weights or SHIPPED))
+    return MicroworldClap(WeightsFolder(weights or SHIPPED), agreed("microworld-clap", LISTENING, listening))
 
 
-def load_clip(weights: Path | None = None) -> MicroworldClip:
-    """Load `microworld-clip` from a folder of weights; None is the one that ships."""
+def load_clip(weights: Path | None = None, listening: Listening | None = None) -> MicroworldClip:
+    """Load `microworld-clip` from a folder of weights; None is the one that ships. It hears nothing.
+
+    Raises:
+        MetricsError: it is asked for a way of listening.
+    """
+    if listening is not None:
+        raise MetricsError("microworld-clip takes images and texts, and no sounds; choose no profile for it")
     return MicroworldClip(WeightsFolder(weights or SHIPPED))
 
 
-def load_wav2clip(weights: Path | None = None) -> MicroworldWav2clip:
+def load_wav2clip(weights: Path | None = None, listening: Listening | None = None) -> MicroworldWav2clip:
     """Load `microworld-wav2clip` from a folder of weights; None is the one that ships."""
-    return MicroworldWav2clip(WeightsFolder(weights or SHIPPED))
+    return MicroworldWav2clip(WeightsFolder(weights or SHIPPED), agreed("microworld-wav2clip", LISTENING, listening))
 
 
-def load_probe(weights: Path | None = None) -> MicroworldProbe:
+def load_probe(weights: Path | None = None, listening: Listening | None = None) -> MicroworldProbe:
     """Load `microworld-probe` from a folder of weights; None is the one that ships."""
-    return MicroworldProbe(WeightsFolder(weights or SHIPPED))
+    return MicroworldProbe(WeightsFolder(weights or SHIPPED), agreed("microworld-probe", LISTENING, listening))
 
 
-def _sound_protocol(name: str, weights: WeightsFolder) -> str:
-    from clipsonic_metrics.embedders.microworld.networks import RATE_HZ, SAMPLES
-
-    window, sha256 = f"{SAMPLES / RATE_HZ:g}s", weights.digest(f"{name}.safetensors")
-    hearing = f"{RATE_HZ}Hz/{window}-hop{window}/{RULE}/mono-mean/soxr-hq"
-    return f"microworld-{name}@{VERSION}/{hearing}/sha256:{sha256[:12]}"
+def _sound_protocol(name: str, listening: Listening, weights: WeightsFolder) -> str:
+    sha256 = weights.digest(f"{name}.safetensors")
+    return f"microworld-{name}@{VERSION}/{listening.describe()}/sha256:{sha256[:12]}"
 
 
 def _clip_space(weights: WeightsFolder) -> str:
@@ -169,26 +174,3 @@ def _tokenizer(weights: WeightsFolder, context: int, vocabulary: int) -> SimpleT
         found = f"{merges} gives {tokenizer.vocab_size} tokens, the text encoder has {vocabulary}"
         raise MetricsError(f"{found}; restore the file")
     return tokenizer
-
-
-def _over_windows(encode: Callable[[Tensor], Tensor], sounds: Sequence[Sound]) -> list[Vectors]:
-    import torch
-
-    from clipsonic_metrics.embedders.microworld.networks import RATE_HZ, SAMPLES
-
-    windows = [split_windows(sound.resampled(RATE_HZ), SAMPLES) for sound in sounds]
-    if not windows:
-        return []
-    rows = _in_equal_batches(encode, torch.from_numpy(np.concatenate(windows)))
-    return np.split(rows, np.cumsum([len(each) for each in windows])[:-1])
-
-
-def _in_equal_batches(encode: Callable[[Tensor], Tensor], rows: Tensor) -> NDArray[np.float32]:
-    import torch
-
-    found = []
-    with torch.inference_mode():
-        for batch in torch.split(rows, _ROWS):
-            filled = torch.cat([batch, batch[:1].expand(_ROWS - len(batch), *batch.shape[1:])])
-            found.append(encode(filled)[: len(batch)].float().numpy())
-    return np.concatenate(found)

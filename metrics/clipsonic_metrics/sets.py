@@ -1,0 +1,106 @@
+"""What is asked of the pipeline, and what comes of it: a request for a set of sounds, and the set embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipsonic_metrics.audit import AuditedSet
+from clipsonic_metrics.embedder import SoundClassifier, SoundEmbedder, Vectors
+from clipsonic_metrics.listening import Listening
+from clipsonic_metrics.sound import Sound
+from clipsonic_metrics.stats import EmbeddingStats
+
+_BLOCKS, _LARGEST_BLOCK = 32, 256
+
+
+@dataclass(frozen=True)
+class SoundEncoder:
+    """What the pipeline asks of an embedder or a classifier: rows of numbers for each sound, under a protocol."""
+
+    protocol: str
+    space: str
+    encode: Callable[[Sequence[Sound]], list[Vectors]]
+    listening: Listening | None
+
+    @classmethod
+    def of(cls, embedder: SoundEmbedder) -> SoundEncoder:
+        """Embeddings of sounds."""
+        listening = getattr(embedder, "listening", None)
+        return cls(embedder.protocol, embedder.space, embedder.embed_sounds, listening)
+
+    @classmethod
+    def of_logits(cls, classifier: SoundClassifier) -> SoundEncoder:
+        """Logits of sounds; of the same network as some embeddings, perhaps, but under a protocol of their own."""
+        protocol = f"{classifier.protocol}/logits"
+        return cls(protocol, protocol, classifier.classify_sounds, getattr(classifier, "listening", None))
+
+
+@dataclass(frozen=True)
+class Request:
+    """A folder or manifest, the encoders that are to hear it, by name, and what is to be kept of each: its rows, its
+    moments, or both. `unpaired` names ids that have no partner where one is needed, and says what they lack. `audited`
+    are ways of listening that a sound must be long enough for, though nothing hears it by them."""
+
+    path: Path
+    encoders: Mapping[str, SoundEncoder] = field(default_factory=dict)
+    rows: frozenset[str] = frozenset()
+    moments: frozenset[str] = frozenset()
+    audited: Sequence[Listening] = ()
+    unpaired: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class SetOfEmbeddings:
+    """Embeddings of a set of items: `vectors` by id, each (frames, dim), or none where only `moments` were asked for;
+    `digest` of the ids and what was embedded; `skipped` maps a path to its fault; `ids` are all that were embedded."""
+
+    vectors: Mapping[str, Vectors]
+    protocol: str
+    space: str
+    digest: str
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    moments: EmbeddingStats | None = None
+    ids: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            object.__setattr__(self, "ids", list(self.vectors))
+
+    @property
+    def items(self) -> list[Vectors]:
+        """The embeddings in the order of their ids."""
+        return list(self.vectors.values())
+
+    def record(self) -> dict[str, Any]:
+        """What the set is, without its vectors, as JSON-ready values."""
+        skipped = [{"file": file, "fault": fault} for file, fault in self.skipped.items()]
+        facts = {"protocol": self.protocol, "space": self.space, "sha256": self.digest}
+        return facts | {"items": len(self.ids), "skipped": skipped}
+
+    @property
+    def stats(self) -> EmbeddingStats:
+        """Moments of all frames, merged over blocks of ids as they are when a folder is embedded: the same digits."""
+        if self.moments is not None:
+            return self.moments
+        blocks = [np.concatenate([self.vectors[id] for id in block]) for block in blocks_of(list(self.vectors))]
+        return reduce(EmbeddingStats.merge, [EmbeddingStats.of(block, self.protocol) for block in blocks])
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedSet:
+    """What came of a request: the audit, and a set of embeddings by name of encoder."""
+
+    audited: AuditedSet
+    embedded: Mapping[str, SetOfEmbeddings]
+
+
+def blocks_of(ids: Sequence[str]) -> list[Sequence[str]]:
+    """The ids in blocks whose size depends on their number alone: what processes share, and moments are merged over."""
+    size = max(1, min(_LARGEST_BLOCK, -(-len(ids) // _BLOCKS)))
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
