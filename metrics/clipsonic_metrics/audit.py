@@ -18,6 +18,7 @@ Warnings: the number is what it is, but it may not mean what one thinks. They ar
                    or in both sets (FAD of a set that leaked is too low)
     mixed          several rates, or several numbers of channels, within a set or between the two
     unequal sizes  bias of FAD and its relatives depends on the number of items
+    passed over    files of a suffix that is not read: is a part of the set among them?
     unused         captions or reference sounds that no generated sound answers: is the set complete?
 """
 
@@ -32,7 +33,7 @@ from typing import Any, Literal
 import numpy as np
 
 from clipsonic_metrics.errors import MetricsError
-from clipsonic_metrics.sound import Samples, Sound
+from clipsonic_metrics.sound import Samples, Sound, passed_over
 
 VERSION = 1
 OnBad = Literal["stop", "skip"]
@@ -127,7 +128,11 @@ def findings(sets: Sequence[AuditedSet]) -> list[Finding]:
 
 
 def _within(each: AuditedSet) -> list[Finding]:
-    facts, found = each.facts, []
+    facts, found = each.facts, list[Finding]()
+    others = passed_over(each.path)
+    if others:
+        kinds = ", ".join(f"{count} of suffix {suffix}" for suffix, count in sorted(others.items()))
+        found.append(Finding("passed over", f"{each.path}: files that are not read as sounds: {kinds}"))
     clipped = [id for id, fact in facts.items() if fact.clipped]
     if clipped:
         found.append(_of_items("clipped", each, clipped, "clipped: three or more samples in a row at full scale"))

@@ -21,7 +21,7 @@ from clipsonic_metrics.scores import METRICS, check_metrics
 from clipsonic_metrics.sets import SetOfEmbeddings
 from clipsonic_metrics.sound import discover, find_sounds
 from clipsonic_metrics.tables import read_table
-from clipsonic_metrics.ways import WAYS, Context, Inputs, Side, Task, nearest_training
+from clipsonic_metrics.ways import RETRIEVAL_K, WAYS, Context, Inputs, Side, Task, nearest_training
 from clipsonic_metrics.workspace import Workspace
 
 SCHEMA = 2
@@ -109,7 +109,8 @@ def score_folder(
     nearest = {
         task.embedder: nearest_training(_context(task, inputs, work)) for task in tasks if task.metric == "memorisation"
     }
-    return Report(scored, ids, sets, findings(audited) + unused(inputs, needs, ids), nearest)
+    warnings = findings(audited) + unused(inputs, needs, ids) + _too_few(wanted, len(ids))
+    return Report(scored, ids, sets, warnings, nearest)
 
 
 def _compute(task: Task, inputs: Inputs, work: Workspace) -> list[Score]:
@@ -131,6 +132,11 @@ def _tasks(metric: str, embedders: Sequence[str], work: Workspace) -> list[Task]
         if pictures and not pairs:
             said = " and ".join([", ".join(able) or "no embedder of sounds", ", ".join(pictures)])
             raise NotComparable(f"clip-score compares sounds and images in one space, and {said} share none")
+        if embedders and not pairs:
+            raise MetricsError(
+                f"clip-score needs an embedder of sounds and one of images in one space, and {', '.join(embedders)} "
+                f"gives none; add the other to --embedder (clipsonic-metrics list), or leave --embedder out"
+            )
         return [Task(metric, *pair) for pair in pairs] or [_own_pair(metric, work)]
     if not embedders or (metric == "factor-accuracy" and not able):
         return [Task(metric, own[0])]
@@ -202,6 +208,12 @@ def unused(inputs: Inputs, needs: Sequence[str], ids: Sequence[str]) -> list[Fin
             said = f"{len(unused)} entries of {getattr(inputs, need)} have no generated sound that is scored: "
             found.append(Finding("unused", said + named(unused), tuple(unused)))
     return found
+
+
+def _too_few(metrics: Sequence[str], items: int) -> list[Finding]:
+    """A warning of what cannot be computed of so few items, where the rest of the metric can."""
+    lacking = [f"retrieval@{k}" for k in RETRIEVAL_K if k > items and "retrieval" in metrics]
+    return [Finding("few items", f"{items} items are too few for {', '.join(lacking)}: left out")] if lacking else []
 
 
 def _sides(tasks: Sequence[Task]) -> list[Side]:

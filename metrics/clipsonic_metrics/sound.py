@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, assert_never
@@ -32,6 +33,8 @@ from clipsonic_metrics.tables import read_table
 
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"})
 CONTAINER_SUFFIXES = frozenset({".mp4", ".m4a", ".mov", ".mkv", ".webm", ".aac"})
+_LISTS = frozenset({".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".toml", ".yaml", ".yml", ".npz"})
+_COMPANIONS = _LISTS | {".png", ".jpg", ".jpeg", ".webp"}
 SHORTEST_S = 0.1
 SILENCE_PEAK = 2.0**-15
 _CHUNK = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -193,6 +196,20 @@ def find_sounds(path: str | Path) -> dict[str, Path]:
         return discover(path)
     table = read_table(path, ["file"])
     return {id: path.parent / table[id]["file"] for id in sorted(table)}
+
+
+def passed_over(path: str | Path) -> Counter[str]:
+    """Suffixes of the files below a folder that are neither read as sounds nor likely to be lists or notes, counted."""
+    path = Path(path)
+    if not path.is_dir():
+        return Counter()
+    others = SOUND_SUFFIXES | CONTAINER_SUFFIXES | _COMPANIONS
+    found = (each for each in path.rglob("*") if each.is_file() and each.suffix.lower() not in others)
+    return Counter(
+        each.suffix.lower() or "none"
+        for each in found
+        if not any(part.startswith(".") for part in each.relative_to(path).parts)
+    )
 
 
 def discover(folder: str | Path, suffixes: frozenset[str] = SOUND_SUFFIXES | CONTAINER_SUFFIXES) -> dict[str, Path]:

@@ -38,7 +38,7 @@ try:
     from torchmetrics import Metric
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "clipsonic_metrics.training needs torchmetrics, which is not installed; type: pip install 'clipsonic[peers]'",
+        "clipsonic_metrics.training needs torchmetrics, which is absent; type: pip install 'clipsonic[training]'",
         name=error.name,
     ) from error
 

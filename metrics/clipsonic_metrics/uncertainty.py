@@ -62,11 +62,11 @@ class Interval:
 def bootstrap_mean(
     per_item: ArrayLike, *, seed: int, level: float = LEVEL, replicates: int = MEAN_REPLICATES
 ) -> Interval:
-    """Interval of the mean of `per_item`, shape (items,)."""
+    """Interval of the mean of `per_item`, shape (items,); none for fewer than four."""
     values = np.asarray(per_item, dtype=np.float64)
     n = len(values)
-    if n < 2:
-        return Interval(None, None, level, f"none: {n} item, 2 needed")
+    if n < FEWEST_ITEMS:
+        return no_interval(n, level)
     tail = norm.cdf(-np.sqrt(n / (n - 1)) * student_t.ppf((1 + level) / 2, n - 1))
     rng = np.random.default_rng(seed)
     means = np.empty(replicates)
@@ -161,12 +161,12 @@ def paired_bootstrap_mean(
     """Mean of a minus mean of b, both (items,) in the same order of items, with an interval over items.
 
     Raises:
-        MetricsError: different numbers of items, fewer than two, or items that are not finite.
+        MetricsError: different numbers of items, fewer than four, or items that are not finite.
     """
     left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if left.shape != right.shape or left.ndim != 1 or len(left) < 2:
+    if left.shape != right.shape or left.ndim != 1 or len(left) < FEWEST_ITEMS:
         raise MetricsError(
-            f"a has shape {left.shape} and b {right.shape}; expected (items,) twice, paired by id, items > 1"
+            f"a has shape {left.shape} and b {right.shape}; expected {FEWEST_ITEMS} items or more, paired by id"
         )
     difference = left - right
     if not np.isfinite(difference).all():

@@ -207,6 +207,40 @@ def test_what_was_left_out_is_counted_and_named(
     assert skipped["file"].endswith("silence.wav") and skipped["fault"].startswith("silent")
 
 
+def test_an_embedder_that_was_named_is_never_replaced(
+    tiny_metrics: TinyEmbedder, sound_folder: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sound_folder("a")
+    images = inputs(folder)[5]
+    asked = ["score", str(folder), "--images", images, "--metrics", "clip-score", "--embedder", "tiny-probe"]
+    assert run(asked) == 2
+    assert "clip-score needs an embedder of sounds and one of images in one space" in error_of(capsys)
+
+
+def test_what_so_few_items_cannot_have_is_said(
+    tiny_metrics: TinyEmbedder, sound_folder: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sound_folder("a", n=6)
+    prompts = folder.parent / "prompts.csv"
+    prompts.write_text("id,caption\n" + "".join(f"item-0{index},sound {index}\n" for index in range(6)))
+    asked = ["score", str(folder), "--prompts", str(prompts), "--metrics", "retrieval", "--embedder", "tiny"]
+    assert run([*asked, "--json", "-"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [score["metric"] for score in record["scores"]] == ["retrieval@1"]
+    assert [each["said"] for each in record["warnings"]] == ["6 items are too few for retrieval@10: left out"]
+
+
+def test_files_that_are_passed_over_are_counted(
+    tiny_metrics: TinyEmbedder, sound_folder: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sound_folder("a")
+    for name in ("x.wma", "y.WMA", "notes.txt", ".hidden.wma"):
+        (folder / name).write_bytes(b"-")
+    assert run(["audit", str(folder), "--json", "-"]) == 0
+    [warning] = json.loads(capsys.readouterr().out)["warnings"]
+    assert warning["said"].endswith("files that are not read as sounds: 2 of suffix .wma")
+
+
 def test_memorised_sounds_are_named_with_what_they_copy(
     tiny_metrics: TinyEmbedder, sound_folder: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -111,7 +111,7 @@ def test_intervals_hold_their_value_and_a_perfect_score_keeps_room_for_doubt() -
     for score in (clap_score(audio, draw(12, 4, seed=1)), clip_score(audio, draw(12, 4, seed=1))):
         assert score.low is not None and score.high is not None and score.low < score.value < score.high
     single = clap_score(audio[:1], audio[:1])
-    assert single.low is None and single.method == "none: 1 item, 2 needed"
+    assert single.low is None and single.method == "none: 1 items, 4 needed"
 
 
 def test_bad_input_is_refused() -> None:

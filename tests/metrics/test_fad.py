@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clipsonic_metrics import EmbeddingStats, MetricsError, fad, frechet_distance, paired_bootstrap_fad
+from clipsonic_metrics import EmbeddingStats, MetricsError, NotComparable, fad, frechet_distance, paired_bootstrap_fad
 from clipsonic_metrics.uncertainty import half_samples
 
 
@@ -113,3 +113,12 @@ def test_bad_input_is_refused() -> None:
         fad(draw(9, 3, 0), [draw(2, 3, 0), draw(2, 4, 0)])
     with pytest.raises(MetricsError, match=r"generated\[1\] has 1 of 2 rows with NaN"):
         fad(draw(9, 3, 0), [draw(2, 3, 0), np.array([[np.nan, 0, 0], [1, 2, 3]])])
+
+
+def test_statistics_of_another_protocol_or_of_none_are_not_comparable() -> None:
+    reference, generated = draw(60, 3, 0), draw(40, 3, 1)
+    named = EmbeddingStats.of(reference, "passt@1")
+    assert fad(named, generated, protocol="passt@1").value == fad(reference, generated).value
+    for stats, protocol in ((named, "vggish@1"), (named, "arrays"), (EmbeddingStats.of(reference), "passt@1")):
+        with pytest.raises(NotComparable, match="the reference was made under"):
+            fad(stats, generated, protocol=protocol)

@@ -91,3 +91,11 @@ def test_bad_input_is_refused() -> None:
         kad(draw(5, 2, 0), draw(1, 2, 0), seed=0)
     with pytest.raises(MetricsError, match="dim 2, generated 3"):
         kad(draw(5, 2, 0), draw(5, 3, 0), seed=0)
+
+
+def test_what_decides_the_bandwidth_is_in_the_protocol() -> None:
+    rng = np.random.default_rng(0)
+    small, large, generated = rng.normal(size=(50, 4)), rng.normal(size=(2001, 4)), rng.normal(size=(50, 4))
+    assert kad(small, generated, seed=1).protocol == "kad@1/bw-median/arrays"
+    assert kad(large, generated, seed=1, replicates=2).protocol == "kad@1/bw-median2000-seed1/arrays"
+    assert kad(small, generated, seed=1, bandwidth=0.5).protocol == "kad@1/bw-0.5/arrays"

@@ -112,3 +112,12 @@ def test_what_does_not_fit_or_has_collapsed_is_refused(
 def test_the_real_configuration_is_known() -> None:
     for name, dim in (("ViT-B-32", 512), ("ViT-L-14", 768)):
         assert open_clip.get_model_config(name)["embed_dim"] == dim
+
+
+def test_the_configuration_of_a_folder_is_a_part_of_its_protocol(openai: Path) -> None:
+    made = []
+    for mean in (PREPARED["mean"], [0.1, 0.2, 0.3]):
+        config = {"model_cfg": SMALL | {"quick_gelu": True}, "preprocess_cfg": PREPARED | {"mean": mean}}
+        (openai.parent / "open_clip_config.json").write_text(json.dumps(config))
+        made.append(load_embedder("open-clip", openai.parent))
+    assert made[0].protocol != made[1].protocol and made[0].space != made[1].space

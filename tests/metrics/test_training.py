@@ -234,5 +234,5 @@ def test_what_cannot_be_computed_is_refused() -> None:
 def test_without_torchmetrics_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "clipsonic_metrics.training")
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
-    with pytest.raises(ModuleNotFoundError, match=r"needs torchmetrics.*; type: pip install 'clipsonic\[peers\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"needs torchmetrics.*; type: pip install 'clipsonic\[training\]'"):
         importlib.import_module("clipsonic_metrics.training")

@@ -59,8 +59,10 @@ def fad(
     from clipsonic_metrics.ways import Inputs
 
     if backend is Backend.frechet_audio_distance:
-        if profile is not None or out is not None:
-            raise MetricsError(f"--backend {backend} has a protocol of its own; leave out --profile and --out")
+        if profile is not None or out is not None or on_bad is not OnBadFile.stop:
+            raise MetricsError(
+                f"--backend {backend} has a protocol of its own; leave out --profile, --out and --on-bad"
+            )
         _by_peer(reference, generated, names_of(embedder), weights, json)
         return
     names = names_of(embedder)
@@ -141,6 +143,7 @@ def _score(
 def _by_peer(
     reference: Path, generated: Path, embedders: Sequence[str], weights: Sequence[str] | None, json: str | None
 ) -> None:
+    from clipsonic_metrics.audit import require_usable
     from clipsonic_metrics.embedder import SoundEmbedder
     from clipsonic_metrics.peers import NAME, peer_fad
     from clipsonic_metrics.show import check_json, show_peer, write_json
@@ -148,6 +151,7 @@ def _by_peer(
     check_json(json)
     names = embedders or ["vggish"]
     with workspace(embedders=names, weights=weights, profile=NAME) as work:
+        require_usable(work.audit([reference, generated], names) or [], "stop")
         scores = [peer_fad(reference, generated, name, work.embedder(name, SoundEmbedder)) for name in names]
     show_peer(scores, stdout=json != "-")
     write_json({"schema": 1, "scores": [each.record() for each in scores]}, json)

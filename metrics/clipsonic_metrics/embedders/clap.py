@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from clipsonic_metrics.embedders.clap_checkpoint import audio_sizes, converted, official_file, text_sizes
 from clipsonic_metrics.embedders.clap_mel import BANDS, FFT, HOP, RANGE_HZ, RATE_HZ, fused_mel, log_mel
-from clipsonic_metrics.embedders.files import digest, kept_random_state, load_state, read_state
+from clipsonic_metrics.embedders.files import digest, joint_digest, kept_random_state, load_state, read_state
 from clipsonic_metrics.embedders.roberta import RobertaTexts
 from clipsonic_metrics.embedders.sound_text import SoundTextEmbedder, clap_listening, sound_text_embedder
 from clipsonic_metrics.errors import MetricsError
@@ -70,7 +70,7 @@ def _load(name: str, weights: Path | None, listening: Listening | None) -> Sound
     return sound_text_embedder(
         "clap" if range_hz == RANGE_HZ else f"clap-mel-{range_hz[0]:g}-{range_hz[1]:g}Hz",
         clap_listening(name, fusion, listening),
-        digest(path),
+        joint_digest([path, path.parent / "config.json"]) if _is_converted(path.parent) else digest(path),
         encode_sounds,
         tokens,
         encode_texts,
@@ -118,7 +118,7 @@ def _network(config: dict[str, Any], path: Path) -> ClapModel:
     try:
         from transformers import ClapConfig, ClapModel
     except ModuleNotFoundError as error:
-        raise MetricsError("transformers is not installed; install the extra 'clap'") from error
+        raise MetricsError("clap needs transformers; type: pip install 'clipsonic[embedders]'") from error
     try:
         with kept_random_state():
             return ClapModel(ClapConfig(**config))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +48,15 @@ def digest(path: str | Path) -> str:
         return _digest(path.resolve(), facts.st_size, facts.st_mtime_ns)
     except OSError as error:
         raise _unreadable(path, error.strerror) from error
+
+
+def joint_digest(paths: Sequence[Path]) -> str:
+    """SHA-256, in hex, of what several files that decide one network hold, in their order.
+
+    Raises:
+        MetricsError: one of them cannot be read.
+    """
+    return hashlib.sha256("".join(digest(path) for path in paths).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from clipsonic_metrics.embedder import Encode, Picture, Vectors, in_equal_batches
-from clipsonic_metrics.embedders.files import digest, kept_random_state, load_state, read_state
+from clipsonic_metrics.embedders.files import digest, joint_digest, kept_random_state, load_state, read_state
 from clipsonic_metrics.embedders.sanity import check_texts, check_vocabulary
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.listening import Listening
@@ -86,7 +86,8 @@ def load_folder(weights: Path | None, listening: Listening | None = None) -> Ima
             network = built(**config)
     except (TypeError, KeyError, ValueError) as error:
         raise MetricsError(f"{weights / 'open_clip_config.json'} is not a CLIP that open_clip has ({error})") from error
-    return _embedder("open-clip", None, network, state, path, prepared, listening)
+    sha256 = joint_digest([path, weights / "open_clip_config.json"])
+    return _embedder("open-clip", None, network, state, path, prepared, listening, sha256)
 
 
 def _openai(architecture: str, space: str, weights: Path | None, listening: Listening | None) -> ImageTextEmbedder:
@@ -98,7 +99,7 @@ def _openai(architecture: str, space: str, weights: Path | None, listening: List
         network = open_clip.CLIP(**open_clip.get_model_config(architecture) | {"quick_gelu": True})
     size = network.visual.image_size
     prepared = {"size": size, "mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
-    return _embedder(name, space, network, read_state(path), path, prepared, listening)
+    return _embedder(name, space, network, read_state(path), path, prepared, listening, digest(path))
 
 
 def _embedder(
@@ -109,6 +110,7 @@ def _embedder(
     path: Path,
     prepared: dict[str, Any],
     listening: Listening | None,
+    sha256: str,
 ) -> ImageTextEmbedder:
     import open_clip
     from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -122,7 +124,6 @@ def _embedder(
     tokenizer = open_clip.SimpleTokenizer(context_length=clip.context_length)
     check_vocabulary(tokenizer.vocab_size, clip.vocab_size, name)
     prepare = image_transform_v2(PreprocessCfg(**prepared), is_train=False)
-    sha256 = digest(path)
     embedder = ImageTextEmbedder(
         protocol=f"{name}@{VERSION}/open_clip-preprocess/sha256:{sha256[:12]}",
         space=space or f"{name}/sha256:{sha256[:12]}",

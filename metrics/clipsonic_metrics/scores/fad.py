@@ -124,7 +124,10 @@ def reference_stats(reference: Embeddings | EmbeddingStats, protocol: str = "arr
         NotComparable: the statistics given were made under another protocol than `protocol`.
     """
     if isinstance(reference, EmbeddingStats):
-        if protocol != "arrays" and reference.protocol not in ("", protocol):
-            raise NotComparable(f"the reference was made under {reference.protocol!r}, the sounds under {protocol!r}")
+        if (reference.protocol or "arrays") != protocol:
+            made = reference.protocol or "no protocol"
+            raise NotComparable(
+                f"the reference was made under {made!r}, the sounds under {protocol!r}; name it to both"
+            )
         return reference
     return EmbeddingStats.of(frames_of_items(reference, "reference")[0])

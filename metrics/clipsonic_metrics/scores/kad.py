@@ -36,7 +36,7 @@ def kad(
     reference: Embeddings,
     generated: Embeddings,
     *,
-    seed: int,
+    seed: int = 0,
     bandwidth: float | None = None,
     replicates: int = HALF_REPLICATES,
     level: float = LEVEL,
@@ -79,10 +79,17 @@ def kad(
         items,
         UNIT,
         DIRECTION,
-        protocol_id(NAME, VERSION, protocol),
+        protocol_id(NAME, VERSION, f"{_bandwidth_rule(bandwidth, len(target), seed)}/{protocol}"),
         interval.method,
         extra,
     )
+
+
+def _bandwidth_rule(bandwidth: float | None, rows: int, seed: int) -> str:
+    """What decides the bandwidth, as a part of the protocol id."""
+    if bandwidth is not None:
+        return f"bw-{bandwidth:g}"
+    return "bw-median" if rows <= BANDWIDTH_FRAMES else f"bw-median{BANDWIDTH_FRAMES}-seed{seed}"
 
 
 def median_distance(rows: Array, *, seed: int, frames: int = BANDWIDTH_FRAMES) -> float:
