@@ -23,14 +23,14 @@ from clipsonic_metrics import (
     Score,
     clap_score,
     clip_score,
+    compare_scores,
     factor_accuracy,
     fad,
     kad,
     paired_bootstrap_fad,
-    paired_bootstrap_mean,
     retrieval,
 )
-from clipsonic_metrics.uncertainty import bootstrap_mean
+from clipsonic_metrics.uncertainty import mean_interval
 
 SEED: Final = 0
 """Seed of every resampling, so that the same sounds always give the same interval."""
@@ -215,11 +215,11 @@ def _mean(sounds: Sounds, ids: Sequence[str], of: Callable[[int], Score], scored
     scored.per_sound[first.metric] = contributions
     if len(by_seed) > 1:
         per_item = np.array([[contributions[id, seed] for seed in sounds.seeds] for id in ids]).mean(axis=1)
-        interval = bootstrap_mean(per_item, seed=SEED)
+        interval = mean_interval(per_item, seed=SEED)
         method = f"{interval.method}, {len(by_seed)} seeds averaged within an item"
         value = float(per_item.mean())
         first = replace(first, value=value, low=interval.low, high=interval.high, method=method, per_item=per_item)
-    scored.scores.append(first)
+    scored.scores.append(replace(first, ids=tuple(ids)))
 
 
 _METRICS: Final[dict[str, Callable[[Sounds, Target, Scored], None]]] = {
@@ -264,18 +264,16 @@ def _fad_difference(task: CompareTask) -> Difference:
 
 
 def _mean_difference(task: CompareTask, metric: str) -> Difference:
-    a, b = (_item_means(scored.per_sound.get(metric, {})) for scored in task.scored)
-    common = [id for id in a if id in b]
-    if len(common) < 2:
-        raise MetricsError(f"{len(common)} items with a {metric} of both systems; 2 are needed")
-    return paired_bootstrap_mean([a[id] for id in common], [b[id] for id in common], seed=SEED, metric=metric)
+    a, b = (_score_of(scored, metric) for scored in task.scored)
+    theirs = set(b.ids or ())
+    return compare_scores(a, b, seed=SEED, on=[id for id in a.ids or () if id in theirs])
 
 
-def _item_means(per_sound: Mapping[tuple[str, int], float]) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for (id, _), value in per_sound.items():
-        values.setdefault(id, []).append(value)
-    return {id: float(np.mean(several)) for id, several in values.items()}
+def _score_of(scored: Scored, metric: str) -> Score:
+    for one in scored.scores:
+        if one.metric == metric:
+            return one
+    raise MetricsError(f"not both systems have a {metric}")
 
 
 def verdict(difference: Difference, direction: str) -> Verdict:

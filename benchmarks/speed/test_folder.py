@@ -31,7 +31,8 @@ import soxr
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from clipsonic_metrics.embedders.vggish import HOP, RATE_HZ, WINDOW, LogMel, VGGish
+from clipsonic_metrics.embedders.vggish import HOP, RATE_HZ, WINDOW
+from clipsonic_metrics.embedders.vggish_network import LogMel, VGGish
 from clipsonic_metrics.listening import Listening
 from clipsonic_metrics.random_weights import random_state, write_random_weights
 from clipsonic_metrics.scoring import score_folder

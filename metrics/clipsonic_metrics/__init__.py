@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from clipsonic_metrics.comparison import compare_scores
     from clipsonic_metrics.embedders import load_embedder
     from clipsonic_metrics.errors import MetricsError, NotComparable
     from clipsonic_metrics.frechet import frechet_distance
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from clipsonic_metrics.scores.vendi import vendi
     from clipsonic_metrics.sound import Sound, read_sound
     from clipsonic_metrics.stats import EmbeddingStats
-    from clipsonic_metrics.uncertainty import paired_bootstrap_mean
+    from clipsonic_metrics.uncertainty import paired_mean_difference
 
 _MODULES = {
     "Difference": "score",
@@ -43,6 +44,7 @@ _MODULES = {
     "Sound": "sound",
     "clap_score": "scores.clap_score",
     "clip_score": "scores.clip_score",
+    "compare_scores": "comparison",
     "factor_accuracy": "scores.factor_accuracy",
     "fad": "scores.fad",
     "fad_infinity": "scores.fad_infinity",
@@ -56,7 +58,7 @@ _MODULES = {
     "memorisation": "scores.memorisation",
     "modality_gap": "scores.modality_gap",
     "paired_bootstrap_fad": "scores.fad",
-    "paired_bootstrap_mean": "uncertainty",
+    "paired_mean_difference": "uncertainty",
     "per_item_fad": "scores.per_item_fad",
     "prdc": "scores.prdc",
     "read_sound": "sound",
@@ -75,6 +77,7 @@ __all__ = [
     "Sound",
     "clap_score",
     "clip_score",
+    "compare_scores",
     "factor_accuracy",
     "fad",
     "fad_infinity",
@@ -88,7 +91,7 @@ __all__ = [
     "memorisation",
     "modality_gap",
     "paired_bootstrap_fad",
-    "paired_bootstrap_mean",
+    "paired_mean_difference",
     "per_item_fad",
     "prdc",
     "read_sound",

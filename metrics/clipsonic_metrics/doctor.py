@@ -137,16 +137,25 @@ def _write_tone(path: Any, tone: Any) -> None:
 
 
 def _tokenizers() -> str:
-    """Tokenizers must tell captions apart: without network, transformers hands out empty ones without a word."""
-    from clipsonic_metrics.embedders import load_embedder
+    """Every text encoder that is here, loaded as the commands load it: its tokenizer must have a token for each row of
+    the encoder's table, and tell captions apart. Without network, transformers gives empty ones without a word."""
+    from clipsonic_metrics.embedders import EMBEDDERS, load_embedder, takes
+    from clipsonic_metrics.sources import SOURCES, fetched
 
     captions = ["a dog barks", "rain on a tin roof", "a violin plays"]
-    for name in ("microworld-clap", "microworld-clip"):
-        vectors = load_embedder(name).embed_texts(captions)
+    readers = [name for name in EMBEDDERS if "texts" in takes(name)]
+    here = [
+        name for name in readers if name.startswith("microworld-") or (name in SOURCES and fetched(name) is not None)
+    ]
+    for name in here:
+        try:
+            vectors = load_embedder(name).embed_texts(captions)
+        except MetricsError as error:
+            raise Failed(f"{name}: {error}") from error
         nearest = float((vectors @ vectors.T)[np.triu_indices(3, 1)].max())
         if nearest > 0.9999:
             raise Failed(f"{name} hears no difference between captions (cosine {nearest:.5f}); reinstall the package")
-    return "captions differ under every text encoder that ships"
+    return f"captions differ under {', '.join(here)}"
 
 
 def _weights() -> str:
@@ -167,9 +176,13 @@ def _golden_metrics() -> str:
     found = check_golden()
     wrong = [each for each in found if not each.holds]
     if wrong:
-        told = [f"{each.golden.metric} is {each.value:.12g}, not {each.golden.value:.12g}" for each in wrong]
+        told = [
+            f"{each.golden.metric} of seed {each.golden.seed} is {each.value:.12g}, not {each.golden.value:.12g}"
+            for each in wrong
+        ]
         raise Failed(f"{'; '.join(told)}: another numpy, scipy or BLAS computes wrongly; reinstall them")
-    return f"{len(found)} metrics give the numbers they should"
+    metrics = len({each.golden.metric for each in found})
+    return f"{metrics} metrics give the {len(found)} numbers they should"
 
 
 def _golden_embeddings() -> str:

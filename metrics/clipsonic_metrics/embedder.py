@@ -1,13 +1,17 @@
 """What an embedder is: anything that turns sounds, texts or images into vectors, and says exactly how.
 
 `protocol` names everything that decides the vectors: embedder and version, how it listens (listening.py), digest of
-the weights. Two arrays are comparable only if their protocols are equal strings. `space` names the vector space: a
-sound and an image may be compared by cosine if their embedders share it.
+the weights. Two arrays are comparable only if their protocols are equal strings. `space` names the vector space by the
+digest of the weights that span it, never by a word: a sound and an image may be compared by cosine if their embedders
+share it, or if one was made for the other's (spaces.py, which is to be asked).
 
 The result may not depend on batch size, on the other items of the batch, or on their order. `over_windows` and
 `in_equal_batches` see to it: every forward pass has the same number of rows, the last one filled up, so that the
 arithmetic of an item is the same whatever it is embedded with. An embedder of sounds is therefore no more than a
 network, a Listening and a loader, put together by `WindowedEmbedder` or `WindowedClassifier`.
+
+An embedder says what it is before it can do anything: protocol and space are read off the files of its weights, and the
+network is built when it is first asked to embed, or by `build`. What is in the cache needs no network.
 """
 
 from __future__ import annotations
@@ -99,12 +103,31 @@ class SoundProbe(SoundEmbedder, Protocol):
     def factors(self) -> Mapping[str, tuple[str, ...]]: ...
 
 
+@runtime_checkable
+class Built(Protocol):
+    """What has a network that is built late."""
+
+    def build(self) -> object:
+        """Read the weights and build the network, once; embedding does so when it must.
+
+        Raises:
+            MetricsError: weights that do not fit or have collapsed.
+        """
+        ...
+
+
+def _nothing_to_build() -> None:
+    """`encode` is all there is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WindowedEmbedder:
     """A network over windows.
 
     `encode` takes (rows, window), or (rows, 2, window) in stereo, and returns (rows, dim) or (rows, frames, dim), in
-    evaluation mode, each row by itself. `space` is the name with the weights' digest where none is given.
+    evaluation mode, each row by itself. `build` makes what it needs, once; `encode` calls it too. `space` is the name
+    with the weights' digest where none is given; `made_for` names the embedder in whose published weights' space it was
+    trained to land, and `is_published` says whether its own weights are known to be the published ones (spaces.py).
     """
 
     name: str
@@ -115,6 +138,9 @@ class WindowedEmbedder:
     dim: int
     rows: int
     space: str = ""
+    build: Callable[[], object] = _nothing_to_build
+    made_for: str = ""
+    is_published: bool = False
 
     def __post_init__(self) -> None:
         if not self.space:
@@ -131,14 +157,21 @@ class WindowedEmbedder:
         Raises:
             MetricsError: a sound that its way of listening refuses.
         """
-        return over_windows(self.encode, self.listening, sounds, self.rows)
+        return self._over_windows(self.encode, sounds)
+
+    def _over_windows(self, encode: Encode, sounds: Sequence[Sound]) -> list[Vectors]:
+        if sounds:
+            self.build()  # before torch's inference mode begins, whose tensors are good for nothing outside of it
+        return over_windows(encode, self.listening, sounds, self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowedClassifier(WindowedEmbedder):
-    """A network over windows that has classes too: `classify` takes what `encode` takes, to (rows, classes)."""
+    """A network over windows that has classes too: `classify` takes what `encode` takes, to (rows, classes), and `both`
+    gives (rows, dim) and (rows, classes), the very numbers of the two, in one pass."""
 
     classify: Encode
+    both: Callable[[Tensor], tuple[Tensor, Tensor]]
     labels: tuple[str, ...]
 
     def classify_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
@@ -147,7 +180,19 @@ class WindowedClassifier(WindowedEmbedder):
         Raises:
             MetricsError: a sound that its way of listening refuses.
         """
-        return over_windows(self.classify, self.listening, sounds, self.rows)
+        return self._over_windows(self.classify, sounds)
+
+    def embed_and_classify_sounds(self, sounds: Sequence[Sound]) -> tuple[list[Vectors], list[Vectors]]:
+        """What `embed_sounds` and `classify_sounds` give, in one pass over the network.
+
+        Raises:
+            MetricsError: a sound that its way of listening refuses.
+        """
+        import torch
+
+        beside = self._over_windows(lambda rows: torch.cat(self.both(rows), dim=1), sounds)
+        # Copies: a view would keep the other half alive, and a cache or a metric may want this one alone.
+        return [found[:, : self.dim].copy() for found in beside], [found[:, self.dim :].copy() for found in beside]
 
 
 def over_windows(encode: Encode, listening: Listening, sounds: Sequence[Sound], rows: int) -> list[Vectors]:
@@ -173,6 +218,11 @@ def over_windows(encode: Encode, listening: Listening, sounds: Sequence[Sound], 
             frames.append(np.atleast_2d(of_row).astype(listening.kept).astype(np.float32, copy=False))
     ends = np.cumsum(counts, dtype=int)
     return [np.concatenate(frames[end - count : end]) for end, count in zip(ends, counts, strict=True)]
+
+
+def no_vectors(dim: int) -> Vectors:
+    """What nothing is embedded as, (0, dim)."""
+    return np.zeros((0, dim), dtype=np.float32)
 
 
 def in_equal_batches(encode: Encode, items: Tensor, size: int) -> Vectors:

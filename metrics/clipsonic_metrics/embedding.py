@@ -1,7 +1,8 @@
 """Embed sets of sounds: one decode per file for all embedders, through the cache, audited on the way.
 
 Worker threads read, check and resample files while this one embeds; they are never more than a few files ahead, and
-rows are kept only where a metric needs them, so that memory does not grow with the number of files. What comes of it
+rows are kept only where a metric needs them, so that memory hardly grows with the number of files (FAD keeps moments of
+each generated sound, for its interval: at most dim x dim numbers, however long the sound). What comes of it
 depends neither on workers, batches nor processes: items are embedded independently of one another (embedder.py), and
 moments are merged over blocks of the sorted ids that depend on the ids alone.
 
@@ -47,6 +48,7 @@ class _Part:
     facts: dict[str, Facts] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     rows: dict[str, dict[str, Vectors]] = field(default_factory=dict)
+    items: dict[str, dict[str, EmbeddingStats]] = field(default_factory=dict)
     blocks: dict[str, dict[int, EmbeddingStats]] = field(default_factory=dict)
     index: dict[str, Any] = field(default_factory=dict)
 
@@ -127,9 +129,10 @@ def _joined(request: Request, files: Mapping[str, Path], parts: Sequence[_Part])
     for name, encoder in request.encoders.items():
         rows = dict(sorted((id, row) for part in parts for id, row in part.rows.get(name, {}).items()))
         blocks = dict(sorted(pair for part in parts for pair in part.blocks.get(name, {}).items()))
+        items = dict(sorted((id, one) for part in parts for id, one in part.items.get(name, {}).items()))
         moments = reduce(EmbeddingStats.merge, blocks.values()) if blocks else None
         embedded[name] = SetOfEmbeddings(
-            rows, encoder.protocol, encoder.space, digest, skipped, moments, list(audited.facts)
+            rows, encoder.protocol, encoder.space, digest, skipped, moments, list(audited.facts), items
         )
     return EmbeddedSet(audited, embedded)
 
@@ -154,9 +157,13 @@ class _Pass:
             if cache is not None
         }
         self._saves = saves
-        self._made = _Part(rows={name: {} for name in request.rows}, blocks={name: {} for name in request.moments})
+        self._made = _Part(
+            rows={name: {} for name in request.rows},
+            items={name: {} for name in request.item_moments},
+            blocks={name: {} for name in request.moments},
+        )
         self._waiting: list[_Heard] = []
-        self._open: dict[str, dict[str, Vectors]] = {name: {} for name in request.moments}
+        self._open: dict[str, dict[str, EmbeddingStats]] = {name: {} for name in request.moments}
 
     def run(self, blocks: Sequence[tuple[int, Sequence[str]]], workers: int, advance: Advance | None) -> _Part:
         """Read and embed the ids of the numbered blocks."""
@@ -235,10 +242,14 @@ class _Pass:
         return len(self._waiting) >= _BATCH or seconds >= _BATCH_S
 
     def _embed_waiting(self) -> None:
+        made = self._in_one_pass()
         for name, encoder in self._request.encoders.items():
             fresh = [heard for heard in self._waiting if name not in heard.kept]
-            sounds = [heard.sound for heard in fresh if heard.sound is not None]
-            for heard, vectors in zip(fresh, encoder.encode(sounds) if sounds else [], strict=True):
+            rest = [heard for heard in fresh if (name, heard.id) not in made]
+            for heard, vectors in zip(rest, encoder.encode(_sounds(rest)) if rest else [], strict=True):
+                made[name, heard.id] = vectors
+            for heard in fresh:
+                vectors = made.pop((name, heard.id))
                 bad = int(np.count_nonzero(~np.isfinite(vectors).all(axis=1)))
                 if bad:
                     raise MetricsError(f"{name} makes NaN or infinity of {self._files[heard.id]} in {bad} frames")
@@ -248,21 +259,41 @@ class _Pass:
                 self._keep(name, heard.id, vectors)
         self._waiting.clear()
 
+    def _in_one_pass(self) -> dict[tuple[str, str], Vectors]:
+        """Embeddings and logits of sounds of which one network is to give both."""
+        made: dict[tuple[str, str], Vectors] = {}
+        encoders = self._request.encoders
+        for first, embeds in encoders.items():
+            for second, classifies in encoders.items():
+                if embeds.both is None or classifies is embeds or classifies.source is not embeds.source:
+                    continue
+                fresh = [heard for heard in self._waiting if not {first, second} & heard.kept.keys()]
+                found = embeds.both(_sounds(fresh)) if fresh else ([], [])
+                for heard, vectors, logits in zip(fresh, *found, strict=True):
+                    made[first, heard.id], made[second, heard.id] = vectors, logits
+        return made
+
     def _keep(self, name: str, id: str, vectors: Vectors) -> None:
         if name in self._made.rows:
             self._made.rows[name][id] = vectors
-        if name in self._open:
-            self._open[name][id] = vectors
+        if name in self._open or name in self._made.items:
+            moments = EmbeddingStats.of(vectors, self._request.encoders[name].protocol)
+            for kept in (self._open.get(name), self._made.items.get(name)):
+                if kept is not None:
+                    kept[id] = moments
 
     def _close(self, finished: list[int], blocks: Mapping[int, Sequence[str]]) -> None:
-        """Turn the rows of finished blocks into moments."""
-        for name, rows in self._open.items():
+        """Join the moments of the items of finished blocks."""
+        for name, items in self._open.items():
             for number in finished:
-                parts = [rows.pop(id) for id in blocks[number] if id in rows]
+                parts = [items.pop(id) for id in blocks[number] if id in items]
                 if parts:
-                    protocol = self._request.encoders[name].protocol
-                    self._made.blocks[name][number] = EmbeddingStats.of(np.concatenate(parts), protocol)
+                    self._made.blocks[name][number] = EmbeddingStats.joined(parts)
         finished.clear()
+
+
+def _sounds(waiting: Sequence[_Heard]) -> list[Sound]:
+    return [heard.sound for heard in waiting if heard.sound is not None]
 
 
 def _in_order(work: Callable[[str], _Heard], ids: Sequence[str], workers: int) -> Iterator[_Heard]:

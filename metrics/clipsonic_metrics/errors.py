@@ -13,3 +13,7 @@ class NotComparable(MetricsError):
     """Two results or embeddings made under different protocols. The command exits with 3."""
 
     exit_code = 3
+
+
+class NotInProfile(MetricsError):
+    """A profile does not have the embedder that is to listen by it."""

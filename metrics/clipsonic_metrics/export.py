@@ -10,12 +10,13 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from clipsonic_metrics.atomic import write_whole
 from clipsonic_metrics.errors import MetricsError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Rows = Sequence[Mapping[str, Any]]
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
@@ -48,6 +49,8 @@ def check_table(path: Path) -> None:
 
 
 def _frame(rows: Rows) -> pd.DataFrame:
+    import pandas as pd  # here, because most commands write no table and need not wait for it
+
     facts = [
         {name: value for name, value in row.items() if name != "extra"}
         | {f"extra/{name}": value for name, value in row["extra"].items()}

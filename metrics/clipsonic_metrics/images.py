@@ -1,7 +1,8 @@
 """Images, and frames of videos, that sounds are compared with by the CLIP score.
 
 Conventions: a picture is (height, width, 3) uint8 RGB; a video stands for 8 frames, each the middle one of eight equal
-parts (fewer if the video has fewer). Rotation noted in a photograph's EXIF is applied.
+parts (fewer if the video has fewer). Rotation noted in a photograph's EXIF or in a video's display matrix is applied.
+Of 16-bit pictures the upper 8 bits are kept.
 """
 
 from __future__ import annotations
@@ -32,9 +33,23 @@ def read_pictures(path: str | Path) -> list[Picture]:
         return _frames(path)
     try:
         with Image.open(path) as image:
-            return [np.asarray(ImageOps.exif_transpose(image).convert("RGB"))]
+            return [_eight_bits(ImageOps.exif_transpose(image))]
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise MetricsError(f"{path} is unreadable as an image: {error}") from error
+
+
+def _eight_bits(image: Image.Image) -> Picture:
+    if not image.mode.startswith("I"):
+        return np.asarray(image.convert("RGB"))
+    # 16-bit grey: Pillow would clip it at 255, and a picture turn white; of 16-bit colour it keeps the upper bits.
+    grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def _upright(frame: av.VideoFrame) -> Picture:
+    """The frame as players show it: phones film on their side, and note by how much in the file."""
+    pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))  # both count counter-clockwise
 
 
 def _frames(path: Path) -> list[Picture]:
@@ -48,9 +63,7 @@ def _frames(path: Path) -> list[Picture]:
         wanted = {int((part + 0.5) * total / count) for part in range(count)}
         with av.open(str(path)) as container:
             frames = enumerate(container.decode(video=0))
-            pictures = [
-                np.asarray(each.to_ndarray(format="rgb24"), np.uint8) for index, each in frames if index in wanted
-            ]
+            pictures = [_upright(each) for index, each in frames if index in wanted]
     except av.FFmpegError as error:
         raise MetricsError(f"{path} is unreadable as a video: {error.strerror or error}") from error
     if not pictures:

@@ -6,8 +6,9 @@ In this order
                 the average twice ("mean-twice")
     rate        converted to `rate_hz` by `resampler` (resampling.py); before that, "no-dc" takes off the mean
     first       what comes after that many samples is not heard
-    level       as it is; its peak at -1 dB ("peak-1dB"); or divided by its largest sample, by 0.1 at least
-                ("google-peak": the largest, not the largest absolute, as Kilgour et al. 2019 do)
+    level       as it is; its peak at -1 dB ("peak-1dB"); or divided by its largest sample, by a tenth of a step of 16
+                bits at least ("google-peak-int16": the largest, not the largest absolute, as the tool of Kilgour et
+                al. 2019 does, whose samples are integers: its floor of 0.1 only keeps silence from a division by 0)
     quantise    float; rounded to steps of 2^-15 and clipped ("int16"); cut off to steps of 1/32767 and clipped, as
                 LAION's CLAP was trained ("int16-laion"); or the one and then the other ("int16-then-laion")
     short       a sound shorter than `at_least` is repeated to fill it, filled with zeros, repeated as a whole as often
@@ -27,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -37,10 +38,11 @@ from clipsonic_metrics.resampling import Resampler, resample
 from clipsonic_metrics.sound import SILENCE_PEAK, MonoRule, Samples, Sound
 
 Channels = Literal["mean", "first", "stereo", "mean-twice"]
-Level = Literal["as-is", "no-dc", "peak-1dB", "google-peak"]
+Level = Literal["as-is", "no-dc", "peak-1dB", "google-peak-int16"]
 Quantise = Literal["float", "int16", "int16-laion", "int16-then-laion"]
 Short = Literal["repeat", "zero", "repeat-zero", "refuse"]
 Tail = Literal["drop", "zero", "half", "zero-every-hop"]
+_GOOGLES_FLOOR: Final = 0.1 / 32768
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +194,8 @@ def agreed(
 
 
 def _levelled(samples: Samples, level: Level, sound: Sound) -> Samples:
-    if level == "google-peak":
-        return samples / np.float32(max(0.1, float(samples.max())))
+    if level == "google-peak-int16":
+        return samples / np.float32(max(_GOOGLES_FLOOR, float(samples.max())))
     if level == "peak-1dB":
         peak = float(np.abs(samples).max())
         if peak < SILENCE_PEAK:

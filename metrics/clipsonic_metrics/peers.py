@@ -111,10 +111,13 @@ class Parity:
         return {"peer": NAME} | asdict(self) | {"relative": self.relative, "notes": list(self.notes)}
 
 
-def peer_fad(reference: Path, generated: Path, name: str, embedder: SoundEmbedder) -> PeerScore:
+def peer_fad(
+    reference: Path, generated: Path, name: str, embedder: SoundEmbedder, network: object | None = None
+) -> PeerScore:
     """FAD by the installed frechet-audio-distance of two folders of sounds, with our network of that name in it.
 
     `embedder` is that network; to hear what the peer would, it is loaded to listen by the profile of the peer's name.
+    A `network` of the very class that the peer calls takes its place, where one with the same weights is at hand.
 
     Raises:
         MetricsError: the package is not installed, has no such kind of embedding, or gave up, and why.
@@ -124,6 +127,8 @@ def peer_fad(reference: Path, generated: Path, name: str, embedder: SoundEmbedde
         discover(folder, SOUND_SUFFIXES)
         _require_flat(folder)
     peer = _peer(kind, embedder)
+    if network is not None:
+        peer.model = network
     said = io.StringIO()
     with contextlib.redirect_stdout(said), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -138,13 +143,15 @@ def peer_fad(reference: Path, generated: Path, name: str, embedder: SoundEmbedde
 _REMEDY: Final = "leave --backend out to compute it here"
 
 
-def parity(reference: Path, generated: Path, name: str, embedder: SoundEmbedder) -> Parity:
-    """Both FADs of two folders, for the table of the README.
+def parity(
+    reference: Path, generated: Path, name: str, embedder: SoundEmbedder, network: object | None = None
+) -> Parity:
+    """Both FADs of two folders, for the table of the README; `network` as in `peer_fad`.
 
     Raises:
         MetricsError: as `peer_fad`, or a sound that cannot be read or heard.
     """
-    theirs = peer_fad(reference, generated, name, embedder)
+    theirs = peer_fad(reference, generated, name, embedder, network)
     stats = [_stats(folder, embedder) for folder in (reference, generated)]
     frames = stats[0].count, stats[1].count
     return Parity(name, embedder.protocol, frechet_distance(*stats), theirs.value, frames, theirs.notes)

@@ -3,7 +3,8 @@
 A profile is a way of listening (listening.py) for each embedder that the tool has, and says what of the tool it repeats
 and what not. Its name is part of every protocol made with it. What the tools get wrong afterwards is not repeated: our
 distances, intervals and pairing are the same in every profile. Windows that the tools choose at random are not repeated
-either: a profile of CLAP is theirs for sounds up to 10 s, and hears all of the longer ones.
+either: a profile of CLAP is theirs for sounds up to 10 s, and hears all of the longer ones. Where a tool was read in a
+public copy of its repository, its profile says so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
 
-from clipsonic_metrics.errors import MetricsError
+from clipsonic_metrics.errors import MetricsError, NotInProfile
 from clipsonic_metrics.listening import Listening
 
 _VGGISH: Final = Listening(rate_hz=16_000, window=15_600, hop=15_360, tail="drop", short="refuse")
@@ -41,11 +42,13 @@ class Profile:
         """How the tool has that embedder listen; the profile is named in it.
 
         Raises:
-            MetricsError: the tool has no such embedder.
+            NotInProfile: the tool has no such embedder.
         """
         if embedder not in self.listenings:
             known = ", ".join(self.listenings)
-            raise MetricsError(f"profile {self.name} has no {embedder}; choose one of {known}, or leave --profile out")
+            raise NotInProfile(
+                f"profile {self.name} has no {embedder}; choose by --embedder one of {known}, or leave --profile out"
+            )
         return replace(self.listenings[embedder], profile=self.name)
 
     def record(self) -> dict[str, Any]:
@@ -69,17 +72,18 @@ def find_profile(name: str) -> Profile:
 
 
 def _google_fad() -> Profile:
-    second = Listening(rate_hz=16_000, window=16_000, hop=8000, tail="drop", short="refuse", level="google-peak")
+    second = Listening(rate_hz=16_000, window=16_000, hop=8000, tail="drop", short="refuse", level="google-peak-int16")
     return Profile(
         "google-fad",
         "google-research/frechet_audio_distance (Kilgour et al. 2019)",
         {"vggish": second, "vggish-relu": second},
-        "Divided by max(0.1, largest sample); 1 s windows every 0.5 s, of which VGGish hears the first 96 frames;"
-        " a rest shorter than a second is left out. vggish-relu is the layer of the graph of that time, vggish that"
-        " of later revisions of the model.",
-        "The tool neither converts rates nor mixes channels: it takes every file for 16 kHz mono. It divides the"
-        " integers of WAV files, so that its 0.1 never acts on them; here it acts on sounds whose largest sample is"
-        " below -20 dB. It leaves files under 1 s out without a word and keeps means and covariances in float32.",
+        "Divided by the largest sample, whatever the level: the tool divides the integers of WAV files by max(0.1,"
+        " largest), and 0.1 of 32768 never acts on a sound that is not silent. 1 s windows every 0.5 s, of which"
+        " VGGish hears the first 96 frames; a rest shorter than a second is left out. vggish-relu is the layer of the"
+        " graph of that time, vggish that of later revisions of the model.",
+        "The tool neither converts rates nor mixes channels, and reads 16 bits: it takes every file for 16 kHz mono."
+        " Here sounds are converted, and not rounded to 16 bits after it. It leaves files under 1 s out without a"
+        " word and keeps means and covariances in float32.",
     )
 
 
@@ -169,7 +173,7 @@ def _audioldm_eval() -> Profile:
         "The first channel, its mean taken off, converted by torchaudio's defaults, filled with zeros to 32000"
         " samples (2 s at 16 kHz, 1 s at 32 kHz). VGGish: hop 0.96 s, before the last ReLU. Cnn14: the whole clip,"
         ' the ReLU of fc1 for "FD", logits for KL and the inception score. Its KL is kl-reference-generated, of'
-        " softmaxes.",
+        " softmaxes. How it reads sounds was read in its own repository (2d5aad5, its version of then).",
         "Its default classifier, MERT, whose layers it takes for items. Its KL_sigmoid, which is no divergence."
         " 1e-6 inside the logarithms. Unreadable files are replaced by the next one there. Pairs are by name here,"
         " whatever share of names agrees. The inception score is of all items at once here, of ten random parts"
@@ -194,7 +198,9 @@ def _av_benchmark() -> Profile:
         },
         "Mono by the mean, its own mean taken off, converted by torchaudio's defaults, the first 8 s (its default"
         " audio_length). VGGish: hop 0.96 s, before the last ReLU. Cnn14 and PaSST: the 8 s as one. CLAP: repeated"
-        " as a whole and filled with zeros to 10 s, no rounding to 16 bits. Its KL is kl-reference-generated.",
+        " as a whole and filled with zeros to 10 s, no rounding to 16 bits. Its KL is kl-reference-generated. How it"
+        " reads sounds was read in a public copy (jnwnlee/av-benchmark, 4db65bc), not in its own repository: copies"
+        " differ (SonyResearch/soundreactor_v2a_eval reads in another way), and the tool may have moved on.",
         "Sounds below 8 s are refused here, where the tool asks for clips of one length. MS-CLAP, ImageBind and"
         " Synchformer are not here. Names of 20, 21 or 31 letters are not cut. Files that cannot be read are not"
         " replaced by others.",

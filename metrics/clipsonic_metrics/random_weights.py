@@ -50,7 +50,7 @@ def random_state(name: str, *, seed: int) -> dict[str, Tensor]:
 
 
 def _vggish() -> nn.Module:
-    from clipsonic_metrics.embedders.vggish import VGGish
+    from clipsonic_metrics.embedders.vggish_network import VGGish
 
     return VGGish()
 
@@ -58,7 +58,7 @@ def _vggish() -> nn.Module:
 def _cnn14(rate_hz: int, fft: int) -> nn.Module:
     from torchaudio.functional import melscale_fbanks
 
-    from clipsonic_metrics.embedders.panns import Cnn14
+    from clipsonic_metrics.embedders.panns_network import Cnn14
 
     network = Cnn14(fft, rate_hz // 100)
     time = torch.arange(fft, dtype=torch.float64)

@@ -6,6 +6,7 @@ Conventions
                 (sounds), never over frames, since the frames of one sound depend on each other. None when there are
                 too few items to know; `method` then says so.
     per_item    what each item contributed, shape (items,), where the metric is a mean over items; None elsewhere.
+    ids         ids of those items, in their order, where they are known; None for bare arrays.
     protocol    id of everything that decides the number. Scores of different protocols are not compared.
 """
 
@@ -44,10 +45,11 @@ class Score:
     method: str
     extra: Mapping[str, float | int | str] = field(default_factory=dict)
     per_item: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+    ids: tuple[str, ...] | None = field(default=None, compare=False, repr=False)
 
     def record(self) -> dict[str, Any]:
-        """The score as JSON-ready values, without `per_item`."""
-        names = [name for name in self.__dataclass_fields__ if name not in ("per_item", "extra")]
+        """The score as JSON-ready values, without `per_item` and `ids`."""
+        names = [name for name in self.__dataclass_fields__ if name not in ("per_item", "ids", "extra")]
         return {name: getattr(self, name) for name in names} | {"extra": dict(self.extra)}
 
 

@@ -7,20 +7,22 @@ what the audit warned of.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from clipsonic_metrics.audit import Finding, findings, named
 from clipsonic_metrics.embedder import ImageEmbedder, SoundEmbedder
-from clipsonic_metrics.errors import MetricsError, NotComparable
+from clipsonic_metrics.errors import MetricsError, NotComparable, NotInProfile
 from clipsonic_metrics.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from clipsonic_metrics.npz import load_embeddings
 from clipsonic_metrics.score import Score
 from clipsonic_metrics.scores import METRICS, check_metrics
 from clipsonic_metrics.sets import SetOfEmbeddings
 from clipsonic_metrics.sound import discover, find_sounds
+from clipsonic_metrics.spaces import UNVERIFIED, is_verified, share_a_space
 from clipsonic_metrics.tables import read_table
+from clipsonic_metrics.versions import all_versions
 from clipsonic_metrics.ways import RETRIEVAL_K, WAYS, Context, Inputs, Side, Task, nearest_training
 from clipsonic_metrics.workspace import Workspace
 
@@ -55,28 +57,28 @@ class Report:
             "schema": SCHEMA,
             "scores": [each.record() for each in self.scored],
             **{side: self.sets.get(side) for side in ("generated", "reference", "training")},
+            "versions": all_versions(),
             "warnings": [each.record() for each in self.warnings],
             "items": self.items(),
             **({"nearest_training": dict(self.nearest_training)} if self.nearest_training else {}),
         }
 
     def items(self) -> list[dict[str, Any]]:
-        """One row for each item; a metric computed by several embedders has a column for each."""
+        """One row for each item; a metric computed by several embedders has a column for each. None where a pair was
+        dropped."""
         means = [each for each in self.scored if each.score.per_item is not None]
         names = [each.score.metric for each in means]
         columns = {
             each.score.metric if names.count(each.score.metric) == 1 else f"{each.score.metric} {each.embedder}": each
             for each in means
         }
-        return [
-            {"id": id}
-            | {
-                name: float(each.score.per_item[row])
-                for name, each in columns.items()
-                if each.score.per_item is not None
-            }
-            for row, id in enumerate(self.ids)
-        ]
+        values = {name: _by_id(each.score) for name, each in columns.items()}
+        return [{"id": id} | {name: of_id.get(id) for name, of_id in values.items()} for id in self.ids]
+
+
+def _by_id(score: Score) -> dict[str, float]:
+    assert score.per_item is not None and score.ids is not None
+    return dict(zip(score.ids, map(float, score.per_item), strict=True))
 
 
 def score_folder(
@@ -109,12 +111,18 @@ def score_folder(
     nearest = {
         task.embedder: nearest_training(_context(task, inputs, work)) for task in tasks if task.metric == "memorisation"
     }
-    warnings = findings(audited) + unused(inputs, needs, ids) + _too_few(wanted, len(ids))
+    warnings = findings(audited) + unused(inputs, needs, ids) + _too_few(wanted, len(ids)) + _unverified(tasks, work)
+    warnings += _dropped(scored, ids)
     return Report(scored, ids, sets, warnings, nearest)
 
 
 def _compute(task: Task, inputs: Inputs, work: Workspace) -> list[Score]:
-    return WAYS[task.metric].compute(_context(task, inputs, work))
+    context = _context(task, inputs, work)
+    ids = tuple(context.generated.ids)
+    return [
+        score if score.per_item is None or score.ids is not None else replace(score, ids=ids)
+        for score in WAYS[task.metric].compute(context)
+    ]
 
 
 def _context(task: Task, inputs: Inputs, work: Workspace) -> Context:
@@ -150,6 +158,13 @@ def _tasks(metric: str, embedders: Sequence[str], work: Workspace) -> list[Task]
 
 def _own_pair(metric: str, work: Workspace) -> Task:
     sound, picture = METRICS[metric].embedders
+    try:
+        work.embedder(sound)
+    except NotInProfile as error:
+        raise MetricsError(
+            f"metric {metric} is by {sound} and {picture}, which no profile has; compute {metric} by a command of its "
+            "own, without --profile"
+        ) from error
     if not _share_a_space(work, sound, picture):
         spaces = work.embedder(sound).space, work.embedder(picture).space
         raise NotComparable(f"{sound} is trained for {spaces[0]}, and {picture} is {spaces[1]}")
@@ -157,12 +172,26 @@ def _own_pair(metric: str, work: Workspace) -> Task:
 
 
 def _share_a_space(work: Workspace, sound: str, picture: str) -> bool:
-    return bool(work.embedder(sound).space == work.embedder(picture).space)
+    return share_a_space(work.embedder(sound), work.embedder(picture))
+
+
+def _unverified(tasks: Sequence[Task], work: Workspace) -> list[Finding]:
+    """Warnings of pairs of embedders that share a space by their users' word alone."""
+    pairs = dict.fromkeys((task.embedder, task.pictures) for task in tasks if task.pictures)
+    return [
+        Finding(
+            "unverified pair",
+            f"{sound} was made for the published weights of {picture}; whether those given by --weights are the "
+            f"published ones cannot be told, and the protocol says {UNVERIFIED}",
+        )
+        for sound, picture in pairs
+        if not is_verified(work.embedder(sound), work.embedder(picture))
+    ]
 
 
 def _want(task: Task, inputs: Inputs, work: Workspace) -> None:
     way = WAYS[task.metric]
-    work.want(inputs.generated, task.embedder, way.hears)
+    work.want(inputs.generated, task.embedder, way.hears, way.generated)
     if way.reference is not None:
         work.want(inputs.path("reference"), task.embedder, way.hears, way.reference)
     if "training" in METRICS[task.metric].needs:
@@ -173,13 +202,20 @@ def lacking(inputs: Inputs, needs: Sequence[str]) -> dict[str, str]:
     """Generated sounds without a partner in one of the inputs, and what they lack.
 
     Raises:
-        MetricsError: an input that cannot be read.
+        MetricsError: an input that cannot be read, or one whose ids are all others.
     """
     ids = _ids(inputs.generated)
     lacks: dict[str, list[str]] = {id: [] for id in ids}
     for need in needs:
         partners = _partners(inputs, need)
         what = {"prompts": "caption", "images": "image", "factors": "row", "reference": "sound"}[need]
+        if ids and partners.isdisjoint(ids):
+            where = getattr(inputs, need)
+            raise MetricsError(
+                f"none of the {len(ids)} sounds of {inputs.generated} has a {what} of its id in {where}, "
+                f"so none is left to score: ids here are {named(ids, 3)}, there {named(sorted(partners), 3) or 'none'}"
+                "; name them alike, or give a manifest of id,file"
+            )
         for id in ids:
             if id not in partners:
                 lacks[id].append(f"{getattr(inputs, need)} has no {what} of its id")
@@ -207,6 +243,18 @@ def unused(inputs: Inputs, needs: Sequence[str], ids: Sequence[str]) -> list[Fin
         if unused:
             said = f"{len(unused)} entries of {getattr(inputs, need)} have no generated sound that is scored: "
             found.append(Finding("unused", said + named(unused), tuple(unused)))
+    return found
+
+
+def _dropped(scored: Sequence[Scored], ids: Sequence[str]) -> list[Finding]:
+    """Warnings of items that a score is not of, because what they are paired with was left out."""
+    found = []
+    for each in scored:
+        kept = set(ids if each.score.ids is None else each.score.ids)
+        lost = tuple(id for id in ids if id not in kept)
+        if lost:
+            said = f"{each.score.metric} by {each.embedder} is without {len(lost)} of {len(ids)} pairs, whose reference"
+            found.append(Finding("dropped pairs", f"{said} was left out: {named(lost)}", lost))
     return found
 
 

@@ -8,8 +8,6 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from clipsonic_metrics.audit import AuditedSet
 from clipsonic_metrics.embedder import SoundClassifier, SoundEmbedder, Vectors
 from clipsonic_metrics.listening import Listening
@@ -21,44 +19,52 @@ _BLOCKS, _LARGEST_BLOCK = 32, 256
 
 @dataclass(frozen=True)
 class SoundEncoder:
-    """What the pipeline asks of an embedder or a classifier: rows of numbers for each sound, under a protocol."""
+    """What the pipeline asks of an embedder or a classifier: rows of numbers for each sound, under a protocol. `source`
+    is the embedder itself; where it can embed and classify in one pass, the encoder of its embeddings has `both`."""
 
     protocol: str
     space: str
     encode: Callable[[Sequence[Sound]], list[Vectors]]
     listening: Listening | None
+    source: object = None
+    both: Callable[[Sequence[Sound]], tuple[list[Vectors], list[Vectors]]] | None = None
 
     @classmethod
     def of(cls, embedder: SoundEmbedder) -> SoundEncoder:
         """Embeddings of sounds."""
         listening = getattr(embedder, "listening", None)
-        return cls(embedder.protocol, embedder.space, embedder.embed_sounds, listening)
+        both = getattr(embedder, "embed_and_classify_sounds", None)
+        return cls(embedder.protocol, embedder.space, embedder.embed_sounds, listening, embedder, both)
 
     @classmethod
     def of_logits(cls, classifier: SoundClassifier) -> SoundEncoder:
         """Logits of sounds; of the same network as some embeddings, perhaps, but under a protocol of their own."""
         protocol = f"{classifier.protocol}/logits"
-        return cls(protocol, protocol, classifier.classify_sounds, getattr(classifier, "listening", None))
+        listening = getattr(classifier, "listening", None)
+        return cls(protocol, protocol, classifier.classify_sounds, listening, classifier)
 
 
 @dataclass(frozen=True)
 class Request:
     """A folder or manifest, the encoders that are to hear it, by name, and what is to be kept of each: its rows, its
-    moments, or both. `unpaired` names ids that have no partner where one is needed, and says what they lack. `audited`
-    are ways of listening that a sound must be long enough for, though nothing hears it by them."""
+    moments, the moments of each item, or several of these. `unpaired` names ids that have no partner where one is
+    needed, and says what they lack. `audited` are ways of listening that a sound must be long enough for, though
+    nothing hears it by them."""
 
     path: Path
     encoders: Mapping[str, SoundEncoder] = field(default_factory=dict)
     rows: frozenset[str] = frozenset()
     moments: frozenset[str] = frozenset()
+    item_moments: frozenset[str] = frozenset()
     audited: Sequence[Listening] = ()
     unpaired: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class SetOfEmbeddings:
-    """Embeddings of a set of items: `vectors` by id, each (frames, dim), or none where only `moments` were asked for;
-    `digest` of the ids and what was embedded; `skipped` maps a path to its fault; `ids` are all that were embedded."""
+    """Embeddings of a set of items: `vectors` by id, each (frames, dim), or none where only `moments` of all were asked
+    for, or `item_moments`, by id; `digest` of the ids and what was embedded; `skipped` maps a path to its fault; `ids`
+    are all that were embedded."""
 
     vectors: Mapping[str, Vectors]
     protocol: str
@@ -67,6 +73,7 @@ class SetOfEmbeddings:
     skipped: Mapping[str, str] = field(default_factory=dict)
     moments: EmbeddingStats | None = None
     ids: Sequence[str] = ()
+    item_moments: Mapping[str, EmbeddingStats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -88,8 +95,16 @@ class SetOfEmbeddings:
         """Moments of all frames, merged over blocks of ids as they are when a folder is embedded: the same digits."""
         if self.moments is not None:
             return self.moments
-        blocks = [np.concatenate([self.vectors[id] for id in block]) for block in blocks_of(list(self.vectors))]
-        return reduce(EmbeddingStats.merge, [EmbeddingStats.of(block, self.protocol) for block in blocks])
+        items = dict(zip(self.vectors, self.stats_of_items, strict=True))
+        blocks = [[items[id] for id in block] for block in blocks_of(list(items))]
+        return reduce(EmbeddingStats.merge, map(EmbeddingStats.joined, blocks))
+
+    @property
+    def stats_of_items(self) -> list[EmbeddingStats]:
+        """Moments of each item, in the order of their ids; of a long sound, they take less memory than its frames."""
+        if self.item_moments:
+            return list(self.item_moments.values())
+        return [EmbeddingStats.of(rows, self.protocol) for rows in self.vectors.values()]
 
 
 @dataclass(frozen=True, eq=False)

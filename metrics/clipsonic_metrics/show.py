@@ -15,7 +15,7 @@ from rich.table import Table
 from clipsonic_metrics.atomic import write_whole
 from clipsonic_metrics.audit import AuditedSet, Finding
 from clipsonic_metrics.doctor import Check
-from clipsonic_metrics.embedders import EMBEDDERS, load_embedder
+from clipsonic_metrics.embedders import EMBEDDERS, NOT_OFFERED, find_embedder, takes
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.export import HEADER, printed
 from clipsonic_metrics.peers import PeerScore
@@ -94,11 +94,14 @@ def show_names(*, stdout: bool) -> dict[str, Any]:
             cells = row["metric"], row["version"], row["unit"], row["direction"], *lists
             table.add_row(*(str(cell) for cell in cells))
         console().print(table)
-        table = Table("embedder", "protocol", show_lines=True)
+        table = Table("embedder", "takes", "protocol", show_lines=True)
         for each in embedders:
-            table.add_row(each["embedder"], plain(each["protocol"] or f"not available: {each['fault']}"))
+            said = plain(each["protocol"] or f"not available: {each['fault']}")
+            table.add_row(each["embedder"], ", ".join(each["takes"]), said)
         console().print(table)
-    return {"schema": 1, "metrics": metrics, "embedders": embedders}
+        for name, reason in NOT_OFFERED.items():
+            console().print(plain(f"not offered: {name}: {reason}"), soft_wrap=True)
+    return {"schema": 1, "metrics": metrics, "embedders": embedders, "not_offered": dict(NOT_OFFERED)}
 
 
 def show_profiles(*, stdout: bool) -> dict[str, Any]:
@@ -201,13 +204,14 @@ def _embedders() -> list[dict[str, Any]]:
 
     rows = []
     for name in EMBEDDERS:
+        facts: dict[str, Any] = {"embedder": name, "takes": list(takes(name))}
         try:
-            if name in SOURCES and fetched(name) is not None:  # gigabytes, perhaps: not loaded for a list
-                rows.append({"embedder": name, "protocol": f"weights at {fetched(name)}", "fault": None})
+            if name in SOURCES and fetched(name) is not None:  # gigabytes, perhaps: not digested for a list
+                rows.append(facts | {"protocol": f"weights at {fetched(name)}", "fault": None})
                 continue
-            rows.append({"embedder": name, "protocol": load_embedder(name).protocol, "fault": None})
+            rows.append(facts | {"protocol": find_embedder(name).protocol, "fault": None})
         except MetricsError as error:
-            rows.append({"embedder": name, "protocol": None, "fault": str(error)})
+            rows.append(facts | {"protocol": None, "fault": str(error)})
     return rows
 
 

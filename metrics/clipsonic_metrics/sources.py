@@ -183,6 +183,17 @@ def find_weights(name: str, weights: Path | None, folder: Path | None = None) ->
     return found
 
 
+def is_published(name: str, weights: Path | None, folder: Path | None = None) -> bool:
+    """Whether what a loader was given (None: what it finds by itself) is known to be the published weights of that
+    name: those fetched or in the hub cache, or a file with the bytes of the one fetched. Of any other file it cannot be
+    told: digests of most published files are recorded only when they are fetched.
+    """
+    if weights is None:
+        return True
+    found = fetched(name, folder)
+    return found is not None and found.is_file() and weights.is_file() and digest(found) == digest(weights)
+
+
 def in_hub_cache(repository: str, name: str) -> Path | None:
     """The folder of a hub repository in this machine's hub cache, if it holds the file. Never asks the network."""
     try:

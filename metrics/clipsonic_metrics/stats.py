@@ -16,6 +16,7 @@ Conventions
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +51,33 @@ class EmbeddingStats:
         """
         rows = matrix(x, "embeddings")
         mean = rows.mean(axis=0)
-        return cls._from_factor(len(rows), mean, _contrasts(rows - mean), protocol)
+        return cls._from_factor(len(rows), mean, _contrasts(rows - mean, np.ones(len(rows))), protocol)
+
+    @classmethod
+    def joined(cls, parts: Sequence[EmbeddingStats]) -> EmbeddingStats:
+        """Moments of all parts together, as repeated `merge` gives them to rounding, at the cost of one.
+
+        Raises:
+            MetricsError: no parts, or different dimensions.
+            NotComparable: different protocols.
+        """
+        if not parts:
+            raise MetricsError("no embeddings to join; at least one set is needed")
+        first = parts[0]
+        for part in parts[1:]:
+            first._require_like(part)
+        counts = np.array([part.count for part in parts], dtype=np.float64)
+        means = np.stack([part.mean for part in parts])
+        count, mean = int(counts.sum()), counts @ means / counts.sum()
+        weights = np.sqrt(counts)
+        between = _contrasts(weights[:, None] * (means - mean), weights)
+        if all(part.factor is not None for part in parts):
+            rows = np.concatenate([*(part.factor for part in parts if part.factor is not None), between])
+            return cls._from_factor(count, mean, rows, first.protocol)
+        scatter = np.asarray(between.T @ between)
+        for part in parts:
+            scatter += part._scatter()
+        return cls(count, mean, None, scatter, first.protocol)
 
     @classmethod
     def _from_factor(cls, count: int, mean: Array, factor: Array, protocol: str) -> EmbeddingStats:
@@ -91,10 +118,7 @@ class EmbeddingStats:
             MetricsError: different dimensions.
             NotComparable: different protocols.
         """
-        if self.dim != other.dim:
-            raise MetricsError(f"cannot merge dim {self.dim} with dim {other.dim}; use one embedder")
-        if self.protocol != other.protocol:
-            raise NotComparable(f"cannot merge {self.protocol!r} with {other.protocol!r}; embed both with one protocol")
+        self._require_like(other)
         count = self.count + other.count
         shift = other.mean - self.mean
         mean = (self.count * self.mean + other.count * other.mean) / count
@@ -104,6 +128,18 @@ class EmbeddingStats:
             return self._from_factor(count, mean, rows, self.protocol)
         scatter = self._scatter() + other._scatter() + np.outer(between, between)
         return EmbeddingStats(count, mean, None, scatter, self.protocol)
+
+    def _require_like(self, other: EmbeddingStats) -> None:
+        if self.dim != other.dim:
+            raise MetricsError(f"cannot merge dim {self.dim} with dim {other.dim}; use one embedder")
+        if self.protocol != other.protocol:
+            raise NotComparable(f"cannot merge {self.protocol!r} with {other.protocol!r}; embed both with one protocol")
+
+    def scatter_factor(self) -> Array:
+        """(rows, dim) whose Gram matrix is the scatter, at most 2 dim of them, or dim where the frames are many."""
+        if self.factor is not None:
+            return self.factor
+        return np.asarray(np.linalg.cholesky(self._scatter()).T)
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, atomically; metadata: schema, count, protocol."""
@@ -140,12 +176,11 @@ class EmbeddingStats:
         return cls(header["count"], tensors["mean"], tensors.get("factor"), tensors.get("scatter"), header["protocol"])
 
 
-def _contrasts(centred: Array) -> Array:
-    """One row fewer with the same scatter: the reflection that turns what all frames have in common, which is nothing,
+def _contrasts(centred: Array, weights: Array) -> Array:
+    """One row fewer with the same scatter: the reflection that turns the weighted sum of all rows, which is nothing,
     into the first row. Centred frames are one rank short; these are not, and then need no singular values.
     """
-    n = len(centred)
-    normal = np.full(n, 1 / np.sqrt(n))
+    normal = weights / np.linalg.norm(weights)
     normal[0] += 1
     normal /= np.linalg.norm(normal)
     return np.asarray(centred[1:] - 2 * np.outer(normal[1:], normal @ centred))

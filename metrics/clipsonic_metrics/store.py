@@ -1,7 +1,9 @@
 """The cache: what was embedded, by content, and which sound each file held, so that an unchanged file is not decoded.
 
-Embeddings are addressed by the digest of the sound's samples and the protocol of the embedder. A file name is never a
-key: a file that changes is embedded anew, and two folders that share a sound share its entry.
+Embeddings are addressed by the digest of the sound's samples, the protocol of the embedder, and the versions of the
+packages that embed (versions.py): another torch may give other last digits, and what is scored must not depend on when
+the cache was filled. A file name is never a key: a file that changes is embedded anew, and two folders that share a
+sound share its entry.
 
 The index of a set spares the decode. It holds, by path, the facts of the last reading (audit.py), the SHA-256 of the
 file's bytes, and its size, mtime, ctime and inode. What is trusted: if all four are as they were, and the last change
@@ -36,6 +38,7 @@ from clipsonic_metrics.atomic import write_whole
 from clipsonic_metrics.audit import Facts
 from clipsonic_metrics.embedder import Vectors
 from clipsonic_metrics.errors import MetricsError
+from clipsonic_metrics.versions import embedding_versions
 
 SCHEMA: Final = 1
 SETTLED_NS: Final = 2_000_000_000
@@ -53,7 +56,8 @@ class EmbeddingStore:
     """Embeddings of one protocol below a cache folder."""
 
     def __init__(self, root: str | Path, protocol: str) -> None:
-        self._folder = Path(root) / "embeddings" / hashlib.sha256(protocol.encode()).hexdigest()[:16]
+        made = f"{protocol}\n{json.dumps(embedding_versions())}"
+        self._folder = Path(root) / "embeddings" / hashlib.sha256(made.encode()).hexdigest()[:16]
 
     def get(self, digest: str) -> Vectors | None:
         """The (frames, dim) embedding of the sound with this digest, or None."""

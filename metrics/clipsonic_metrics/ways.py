@@ -6,7 +6,7 @@ The metrics themselves are functions over arrays, in scores/.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from clipsonic_metrics.scores.prdc import prdc
 from clipsonic_metrics.scores.retrieval import retrieval
 from clipsonic_metrics.scores.vendi import vendi
 from clipsonic_metrics.sets import SetOfEmbeddings
+from clipsonic_metrics.spaces import pair_protocol
 from clipsonic_metrics.tables import read_table
 from clipsonic_metrics.workspace import Hears, Keep, Workspace
 
@@ -93,28 +94,31 @@ class Context:
 @dataclass(frozen=True)
 class Way:
     """How a metric is computed from files: what is heard, which interface the embedder must have, what is kept of the
-    reference, and which inputs must have a partner for every generated sound."""
+    reference and of the generated sounds, and which inputs must have a partner for every generated sound."""
 
     compute: Callable[[Context], list[Score]]
     hears: Hears = "embeddings"
     interface: type = SoundEmbedder
     reference: Keep | None = None
+    generated: Keep = "rows"
     pairs: tuple[Literal["reference", "prompts", "images", "factors"], ...] = ()
 
 
 def _fad(context: Context) -> list[Score]:
     made = context.generated
-    return [fad(context.set("reference").stats, made.items, seed=context.seed, protocol=made.protocol)]
+    return [fad(context.set("reference").stats, made.stats_of_items, seed=context.seed, protocol=made.protocol)]
 
 
 def _fad_infinity(context: Context) -> list[Score]:
     made = context.generated
-    return [fad_infinity(context.set("reference").stats, made.items, seed=context.seed, protocol=made.protocol)]
+    return [
+        fad_infinity(context.set("reference").stats, made.stats_of_items, seed=context.seed, protocol=made.protocol)
+    ]
 
 
 def _per_item_fad(context: Context) -> list[Score]:
-    made = context.generated
-    return [per_item_fad(context.set("reference").stats, made.items, seed=context.seed, protocol=made.protocol)]
+    made, reference = context.generated, context.set("reference").stats
+    return [per_item_fad(reference, made.stats_of_items, seed=context.seed, protocol=made.protocol)]
 
 
 def _kad(context: Context) -> list[Score]:
@@ -163,15 +167,15 @@ def nearest_training(context: Context) -> list[dict[str, Any]]:
 
 def _kl(context: Context) -> list[Score]:
     reference, made = context.set("reference"), context.generated
-    lost = [id for id in made.vectors if id not in reference.vectors]
-    if lost:  # the partner was left out of the reference: scoring the rest would shift `per_item` against the ids
-        raise MetricsError(
-            f"{context.task.metric}: the reference of {len(lost)} sounds was left out: {named(lost)}; leave those "
-            "sounds out too, or mend the reference"
-        )
+    ids = [id for id in made.vectors if id in reference.vectors]  # a sound whose reference was left out has no pair
+    if not ids:
+        lost = f"the reference of all {len(made.vectors)} sounds was left out: {named(list(made.vectors))}"
+        raise MetricsError(f"{context.task.metric}: {lost}; mend the reference")
     compute = {"kl-reference-generated": kl_reference_generated, "kl-generated-reference": kl_generated_reference}
-    pairs = [reference.vectors[id] for id in made.vectors], made.items
-    return [compute[context.task.metric](*pairs, seed=context.seed, protocol=made.protocol)]
+    pairs = [reference.vectors[id] for id in ids], [made.vectors[id] for id in ids]
+    score = compute[context.task.metric](*pairs, seed=context.seed, protocol=made.protocol)
+    dropped = len(made.vectors) - len(ids)
+    return [replace(score, ids=tuple(ids), extra={**score.extra, "dropped_pairs": dropped} if dropped else score.extra)]
 
 
 def _inception_score(context: Context) -> list[Score]:
@@ -203,7 +207,7 @@ def _clip_score(context: Context) -> list[Score]:
     pictures: ImageEmbedder = context.work.embedder(name, ImageEmbedder)
     assert context.inputs.images is not None
     images = context.work.images(context.inputs.images, list(made.vectors), name)
-    protocol = f"{made.protocol}+{pictures.protocol}/{IMAGE_RULE}"
+    protocol = f"{pair_protocol(context.work.embedder(context.task.embedder), pictures)}/{IMAGE_RULE}"
     return [clip_score(made.items, images, seed=context.seed, protocol=protocol)]
 
 
@@ -226,9 +230,9 @@ def _factor_accuracy(context: Context) -> list[Score]:
 
 
 WAYS: dict[str, Way] = {
-    "fad": Way(_fad, reference="moments"),
-    "fad-infinity": Way(_fad_infinity, reference="moments"),
-    "per-item-fad": Way(_per_item_fad, reference="moments"),
+    "fad": Way(_fad, reference="moments", generated="item-moments"),
+    "fad-infinity": Way(_fad_infinity, reference="moments", generated="item-moments"),
+    "per-item-fad": Way(_per_item_fad, reference="moments", generated="item-moments"),
     "kad": Way(_kad, reference="rows"),
     "kid": Way(_kid, reference="rows"),
     **{name: Way(_prdc, reference="rows") for name in ("precision", "recall", "density", "coverage")},

@@ -1,4 +1,4 @@
-"""What the metrics of one command share: embedders, each loaded once, and sets of sounds, each decoded once.
+"""What the metrics of one command share: embedders, each found once, and sets of sounds, each decoded once.
 
 First it is told everything that will be needed (`want`), then it reads and embeds all of it (`embed`), then metrics
 take what they need (`set`). So all embedders of a command hear a file when it is decoded, and all that is wrong with
@@ -7,6 +7,7 @@ all sets is told at once, before anything is computed.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,10 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from clipsonic_metrics.audit import AuditedSet, OnBad, require_usable
+from clipsonic_metrics.audit import AuditedSet, OnBad, named, require_usable
 from clipsonic_metrics.distributed import World
 from clipsonic_metrics.embedder import ImageEmbedder, Picture, SoundClassifier, SoundEmbedder, TextEmbedder, Vectors
-from clipsonic_metrics.embedders import load_embedder
+from clipsonic_metrics.embedders import EMBEDDERS, find_embedder, takes
 from clipsonic_metrics.embedding import WORKERS, Advance, embed_set
 from clipsonic_metrics.errors import MetricsError, NotComparable
 from clipsonic_metrics.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_pictures
@@ -25,12 +26,13 @@ from clipsonic_metrics.listening import Listening
 from clipsonic_metrics.npz import load_embeddings
 from clipsonic_metrics.sets import EmbeddedSet, Request, SetOfEmbeddings, SoundEncoder
 from clipsonic_metrics.sound import discover
+from clipsonic_metrics.store import EmbeddingStore
 from clipsonic_metrics.tables import require_ids
 
 StartProgress = Callable[[str], Advance]
 Hears = Literal["embeddings", "logits"]
 """What is made of sounds: vectors of an embedder, or logits of a classifier."""
-Keep = Literal["rows", "moments"]
+Keep = Literal["rows", "moments", "item-moments"]
 T = TypeVar("T")
 _PICTURES = 64
 
@@ -76,7 +78,10 @@ class Workspace:
             MetricsError: unknown, or one that does not do what `interface` asks for.
         """
         if name not in self._embedders:
-            self._embedders[name] = load_embedder(name, self.options.weights.get(name), self.options.listening(name))
+            taken = takes(name) if name in EMBEDDERS else ()
+            deaf = "images" in taken and "sounds" not in taken  # and no profile is about it
+            listening = None if deaf else self.options.listening(name)
+            self._embedders[name] = find_embedder(name, self.options.weights.get(name), listening)
         if not isinstance(self._embedders[name], interface):
             raise MetricsError(f"embedder {name} is no {interface.__name__}; choose another (clipsonic-metrics list)")
         return self._embedders[name]
@@ -118,11 +123,18 @@ class Workspace:
         for name, hears in wanted:
             expected = self.encoder(name, hears).protocol
             if made.protocol != expected:
-                raise NotComparable(f"{path} was made under {made.protocol!r}, and {name} is {expected!r}")
+                raise NotComparable(
+                    f"{path} was made under {made.protocol!r}, and {name} is {expected!r}; make it anew by "
+                    f"clipsonic-metrics embed SOUNDS --embedder {name} --out {path}, with the --weights and --profile "
+                    "given here"
+                )
             self._sets[path, name, hears] = made
         lacking = [f"{id}: {said}" for id, said in self._unpaired.get(path, {}).items()]
         if lacking:
-            raise MetricsError(f"{len(lacking)} items of {path} have no partner: {'; '.join(lacking[:20])}")
+            raise MetricsError(
+                f"{len(lacking)} items of {path} have no partner: {named(lacking, 20, '; ')}; add them there, or make "
+                f"{path.name} anew (clipsonic-metrics embed) of a folder without those sounds"
+            )
 
     def _embed(self, path: Path, wanted: Mapping[tuple[str, Hears], set[Keep]]) -> None:
         keys = {f"{name} ({hears})" if hears == "logits" else name: (name, hears) for name, hears in wanted}
@@ -131,6 +143,7 @@ class Workspace:
             {key: self.encoder(*of) for key, of in keys.items()},
             frozenset(key for key, of in keys.items() if "rows" in wanted[of]),
             frozenset(key for key, of in keys.items() if "moments" in wanted[of]),
+            frozenset(key for key, of in keys.items() if "item-moments" in wanted[of] and "rows" not in wanted[of]),
             unpaired=self._unpaired.get(path, {}),
         )
         made = self._read(request, f"{path.name or path} by {', '.join(keys)}")
@@ -181,7 +194,8 @@ class Workspace:
         """Captions embedded, each different one once, so that equal captions have equal vectors."""
         embedder: TextEmbedder = self.embedder(name, TextEmbedder)
         different = sorted(set(captions))
-        vectors = embedder.embed_texts(different)
+        digests = [hashlib.sha256(f"text\n{caption}".encode()).hexdigest() for caption in different]
+        vectors = self._through_cache(embedder.protocol, digests, different, embedder.embed_texts)
         row = {caption: index for index, caption in enumerate(different)}
         return np.asarray(vectors[[row[caption] for caption in captions]])
 
@@ -198,7 +212,30 @@ class Workspace:
             waiting += pictures
             counts.append(len(pictures))
             if len(waiting) >= _PICTURES or done == len(ids):  # photographs are large: never hold all of them
-                made.append(embedder.embed_images(waiting))
+                digests = [_digest_of_picture(picture) for picture in waiting]
+                made.append(self._through_cache(embedder.protocol, digests, waiting, embedder.embed_images))
                 waiting.clear()
             show(done, len(ids))
         return np.split(np.concatenate(made), np.cumsum(counts)[:-1])
+
+    def _through_cache(
+        self, protocol: str, digests: Sequence[str], items: Sequence[T], embed: Callable[[Sequence[T]], Vectors]
+    ) -> Vectors:
+        """One vector per item, (items, dim): from the cache, or else made by `embed` and kept there."""
+        if self.options.cache is None or not items:
+            return embed(items)
+        store = EmbeddingStore(self.options.cache, protocol)
+        found = {digest: store.get(digest) for digest in digests}
+        fresh = [row for row, digest in enumerate(digests) if found[digest] is None]
+        if fresh:
+            for row, vector in zip(fresh, embed([items[row] for row in fresh]), strict=True):
+                found[digests[row]] = vector[None]
+                store.put(digests[row], vector[None])
+        return np.concatenate([vector for digest in digests if (vector := found[digest]) is not None])
+
+
+def _digest_of_picture(picture: Picture) -> str:
+    height, width, _ = picture.shape
+    found = hashlib.sha256(f"picture {height} {width}\n".encode())
+    found.update(np.ascontiguousarray(picture).data)
+    return found.hexdigest()

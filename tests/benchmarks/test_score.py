@@ -150,3 +150,14 @@ def test_pairs_are_compared_on_common_items_only() -> None:
 )
 def test_verdicts(low: float, value: float, high: float, direction: str, said: str) -> None:
     assert verdict(Difference("m", value, low, high, 0.95, 9, ""), direction) == said
+
+
+def test_scores_of_other_protocols_are_not_compared() -> None:
+    """R@1 among 20 captions is another task than R@1 among 30: the difference says so instead of mixing the two."""
+    a = sounds()
+    b = sounds(key=1).only(list(a.items[:20]))
+    both = (score(ScoreTask("a", a, target(), ALL)), score(ScoreTask("b", b, target(), ALL)))
+    found, absent = compare(CompareTask("a", "b", (a, b), both, target(), ("clap-score", "retrieval@1", "kad")))
+    assert [one.metric for one in found] == ["clap-score"]
+    assert "captions:30" in absent["retrieval@1"] and "captions:20" in absent["retrieval@1"]
+    assert "kad" in absent

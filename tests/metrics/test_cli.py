@@ -328,6 +328,44 @@ def test_missing_ids_are_named(
     assert "pitch 'medium' is unknown; expected low, high" in error_of(capsys)
 
 
+def test_a_pair_without_its_reference_is_dropped_counted_and_named(
+    tiny_metrics: TinyEmbedder, sound_folder: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, reference = sound_folder("a"), sound_folder("b", pitch_hz=300)
+    options = ["--reference", str(reference), "--metrics", "kl-reference-generated,vendi", "--on-bad", "skip"]
+    assert run(["score", str(folder), *options, "--json", "-"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    (reference / "item-03.wav").write_bytes(b"")
+    assert run(["score", str(folder), *options, "--json", "-"]) == 0
+    captured = capsys.readouterr()
+    record = json.loads(captured.out)
+    kl, vendi = record["scores"]
+    assert (kl["items"], kl["extra"]["dropped_pairs"], vendi["items"]) == (11, 1, 12)
+    [warning] = [each for each in record["warnings"] if each["kind"] == "dropped pairs"]
+    assert warning["ids"] == ["item-03"] and "1 of 12 pairs" in warning["said"] and warning["said"] in captured.err
+    by_id = {row["id"]: row["kl-reference-generated"] for row in record["items"]}
+    assert by_id.pop("item-03") is None
+    before = {row["id"]: row["kl-reference-generated"] for row in whole["items"]}
+    assert by_id == {id: value for id, value in before.items() if id != "item-03"}  # nothing has shifted
+    assert kl["value"] == pytest.approx(np.mean(list(by_id.values())))
+    assert record["versions"]["torch"] and record["versions"]["soxr"]
+
+
+def test_ids_that_are_all_others_are_told_with_both_sides(
+    tiny_metrics: TinyEmbedder, sound_folder: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, reference = sound_folder("a", 5), sound_folder("b", 5)
+    for path in list(reference.iterdir()):
+        path.rename(path.with_name(f"real-{path.name}"))
+    asked = ["score", str(folder), "--reference", str(reference), "--metrics", "kl-reference-generated"]
+    for more in ([], ["--on-bad", "skip"]):
+        assert run([*asked, *more]) == 2
+        message = error_of(capsys)
+        assert "none of the 5 sounds" in message and "none is left to score" in message
+        assert "ids here are item-00, item-01, item-02, and 2 more" in message
+        assert "there real-item-00, real-item-01, real-item-02, and 2 more; name them alike" in message
+
+
 def test_debug_shows_the_traceback() -> None:
     from clipsonic_metrics import MetricsError
 

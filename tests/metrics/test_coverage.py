@@ -18,6 +18,7 @@ from clipsonic_metrics import (
     prdc,
     vendi,
 )
+from clipsonic_metrics.uncertainty import Interval, bootstrap_mean, mean_interval
 
 TRIALS = 150
 LEAST = 0.90
@@ -84,6 +85,42 @@ def test_per_item_fad_covers_its_expectation() -> None:
     reference = EmbeddingStats.of(world(500, 8, rng, 0, 1))
     scores = [per_item_fad(reference, world(240, 8, rng, 0.3, 1).reshape(40, 6, 8)) for _ in range(TRIALS)]
     assert covered(scores) >= LEAST
+
+
+DRAWS: dict[str, tuple[Callable[[np.random.Generator, tuple[int, int]], np.ndarray], float]] = {
+    "normal": (lambda rng, shape: rng.normal(size=shape), 0.0),
+    "cosine": (lambda rng, shape: 1 - rng.beta(2, 5, size=shape), 5 / 7),
+    "exponential": (lambda rng, shape: rng.exponential(size=shape), 1.0),
+    "chi-square": (lambda rng, shape: rng.chisquare(1, size=shape), 1.0),
+    "lognormal": (lambda rng, shape: rng.lognormal(0, 0.8, size=shape), float(np.exp(0.32))),
+}
+LEAST_OF_A_MEAN = {"normal": 0.935, "cosine": 0.925, "exponential": 0.91, "chi-square": 0.88, "lognormal": 0.88}
+
+
+def holds(intervals: Sequence[Interval], mean: float) -> float:
+    """How often intervals hold the mean."""
+    ends = [(each.low, each.high) for each in intervals if each.low is not None and each.high is not None]
+    assert len(ends) == len(intervals)
+    return float(np.mean([low <= mean <= high for low, high in ends]))
+
+
+@pytest.mark.parametrize("items", [6, 12, 29])
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_mean_of_few_items_is_covered(name: str, items: int) -> None:
+    draw, mean = DRAWS[name]
+    found = [mean_interval(values, seed=0) for values in draw(np.random.default_rng(5), (2000, items))]
+    assert holds(found, mean) >= LEAST_OF_A_MEAN[name]  # 0.95 of symmetric items; the less, the heavier the tail
+    assert found[0].method == f"Student's t({items - 1}) over items, corrected for skewness"
+
+
+@pytest.mark.parametrize(
+    ("name", "items", "most"), [("normal", 4, 0.90), ("exponential", 6, 0.90), ("chi-square", 6, 0.86)]
+)
+def test_a_bootstrap_of_few_items_still_is_too_narrow(name: str, items: int, most: float) -> None:
+    draw, mean = DRAWS[name]
+    sets = draw(np.random.default_rng(5), (2000, items))
+    old = holds([bootstrap_mean(values, seed=0, replicates=400) for values in sets], mean)
+    assert old < most and holds([mean_interval(values, seed=0) for values in sets], mean) > old + 0.01
 
 
 def test_bootstrap_of_recall_and_vendi_still_misses() -> None:

@@ -97,12 +97,19 @@ def test_a_classifier_is_an_embedder_with_classes() -> None:
     net = Recorder()
     both = WindowedClassifier(
         name="net", version=1, listening=TEN, sha256=SHA256, encode=net, dim=2, rows=4,
-        classify=lambda rows: rows[:, :3], labels=("a", "b", "c"),
+        classify=lambda rows: rows[:, :3], both=lambda rows: (net(rows), rows[:, :3]), labels=("a", "b", "c"),
     )  # fmt: skip
     assert isinstance(both, SoundClassifier) and isinstance(both, SoundEmbedder)
     [logits] = both.classify_sounds(sounds(20))
     np.testing.assert_array_equal(logits, [[0, 1, 2], [10, 11, 12]])
     assert both.embed_sounds(sounds(20))[0].shape == (2, 2)
+    net.shapes.clear()
+    together = both.embed_and_classify_sounds(sounds(20, 70))
+    assert net.shapes == [(4, 10)] * 3
+    for found, expected in zip(together, (both.embed_sounds, both.classify_sounds), strict=True):
+        for one, other in zip(found, expected(sounds(20, 70)), strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert one.base is None  # a view would keep the other half in memory
 
 
 def test_a_refused_sound_is_named() -> None:

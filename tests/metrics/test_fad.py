@@ -48,7 +48,8 @@ def test_replicates_are_frechet_distances_of_halves(items: int, dim: int) -> Non
     reach = t.ppf(0.975, items - 1) * np.std(values) * np.sqrt(half / (items - half))
     assert score.high - score.value == pytest.approx(reach, rel=1e-6)
     if "bias" in score.extra:
-        assert score.extra["bias"] == pytest.approx(np.mean(values) - score.value, rel=1e-6)
+        expected = (np.mean(values) - score.value) * half / (items - half)
+        assert score.extra["bias"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_items_are_resampled_and_not_frames() -> None:
@@ -68,6 +69,18 @@ def test_bootstrap_with_duplicates_still_sits_above_the_value() -> None:
     assert np.quantile(with_duplicates, 0.025) > value  # its 95 % interval misses the value: or this proves nothing
     score = fad(reference, generated)
     assert score.low is not None and score.high is not None and score.low < value < score.high
+
+
+def test_halves_of_an_odd_number_do_not_take_off_more_than_the_bias() -> None:
+    reference, items, frames = EmbeddingStats.of(draw(100_000, 4, 0)), 5, 40  # the true distance is 0
+    sets = [draw(items * frames, 4, seed).reshape(items, frames, 4) for seed in range(1, 201)]
+    scores = [fad(reference, rows, replicates=20) for rows in sets]
+    plain = float(np.mean([score.value for score in scores]))
+    ours = np.array([score.extra["extrapolated"] for score in scores], dtype=float)
+    # Two of five items have 5/2 of the bias, so that it is two thirds of what they have beyond it, not all of that.
+    unscaled = [score.value - float(score.extra["bias"]) * 3 / 2 for score in scores]
+    assert abs(ours.mean()) < 0.1 * plain
+    assert np.mean(unscaled) < -0.3 * plain  # the old rule
 
 
 def test_extrapolation_removes_the_bias_of_few_items() -> None:

@@ -88,6 +88,8 @@ def test_is_seeded_and_agrees_with_two_points_of_fad() -> None:
     reference, rows = draw(400, 6, 0), draw(200, 6, 1, 0.3).reshape(100, 2, 6)
     first = fad_infinity(reference, rows)
     assert first == fad_infinity(reference, rows) != fad_infinity(reference, rows, seed=1)
+    ids = {fad_infinity(reference, rows, seed=seed, draws=draws).protocol for seed, draws in ((0, 4), (1, 4), (0, 2))}
+    assert len(ids) == 3 and first.protocol == "fad-infinity@1/4-cuts-seed0/arrays"
     plain = fad(reference, rows)
     assert first.extra["fad"] == plain.value
     assert first.value == pytest.approx(float(plain.extra["extrapolated"]), rel=0.05)

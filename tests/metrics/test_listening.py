@@ -126,9 +126,12 @@ def test_levels() -> None:
         return replace(whole, level=level).windows(of)[0]  # type: ignore[arg-type]
 
     np.testing.assert_array_equal(heard("as-is"), samples)
-    np.testing.assert_allclose(heard("google-peak"), samples / 0.5, rtol=1e-6)  # the largest, not the largest absolute
-    quiet = Sound.of("quiet", samples / 10, 100)
-    np.testing.assert_allclose(heard("google-peak", quiet), samples / 10 / 0.1, rtol=1e-6)
+    by_largest = samples / 0.5  # not by the largest absolute
+    np.testing.assert_allclose(heard("google-peak-int16"), by_largest, rtol=1e-6)
+    quiet = Sound.of("quiet", samples / 1000, 100)
+    np.testing.assert_allclose(heard("google-peak-int16", quiet), by_largest, rtol=1e-6)
+    silent = Sound.of("silent", np.full(20, -1e-6), 100)
+    np.testing.assert_allclose(heard("google-peak-int16", silent), np.full(20, -1e-6 * 32768 / 0.1), rtol=1e-5)
     assert np.abs(heard("peak-1dB")).max() == pytest.approx(10 ** (-1 / 20), rel=1e-6)
     np.testing.assert_allclose(heard("no-dc"), samples - samples.mean(), atol=1e-7)
     with pytest.raises(MetricsError, match="still is silent; its peak"):
@@ -144,7 +147,7 @@ def test_dc_is_removed_before_the_rate_is_converted() -> None:
 
 def test_first_comes_before_the_level() -> None:
     loud_later = Sound.of("x", np.concatenate([np.full(10, 0.25), np.ones(10)]), 100)
-    found = Listening(rate_hz=100, window=10, first=10, level="google-peak").windows(loud_later)
+    found = Listening(rate_hz=100, window=10, first=10, level="google-peak-int16").windows(loud_later)
     np.testing.assert_allclose(found, np.ones((1, 10)))
 
 
@@ -163,7 +166,7 @@ def test_quantisation() -> None:
 def test_sounds_are_not_changed_by_being_heard() -> None:
     sound = ramp(25, 2)
     before = sound.channels.copy()
-    for level, quantise in itertools.product(("as-is", "no-dc", "peak-1dB", "google-peak"), ("float", "int16")):
+    for level, quantise in itertools.product(("as-is", "no-dc", "peak-1dB", "google-peak-int16"), ("float", "int16")):
         replace(TEN, mono="first", level=level, quantise=quantise).windows(sound)
     np.testing.assert_array_equal(sound.channels, before)
 

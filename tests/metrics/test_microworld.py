@@ -46,14 +46,25 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         save(folder / "clip" / "open_clip_model.safetensors", open_clip.CLIP(**config))
-        save(folder / "clap.safetensors", ContrastiveSoundText(VOCABULARY, CONTEXT, DIM))
-        save(folder / "wav2clip.safetensors", SoundEncoder(DIM))
-        save(folder / "probe.safetensors", FactorProbe({"kind": 2, "count": 3}))
+        save(folder / "clap.safetensors", lively(ContrastiveSoundText(VOCABULARY, CONTEXT, DIM)))
+        save(folder / "wav2clip.safetensors", lively(SoundEncoder(DIM)))
+        save(folder / "probe.safetensors", lively(FactorProbe({"kind": 2, "count": 3})))
     clap = {"vocabulary": VOCABULARY, "context": CONTEXT, "dim": DIM}
     for name, arguments in (("clap", clap), ("wav2clip", {"dim": DIM}), ("probe", {"levels": LEVELS})):
         (folder / f"{name}.json").write_text(json.dumps({"schema": 1, **arguments}))
     write_digests(folder)
     return folder
+
+
+def lively(network: torch.nn.Module) -> torch.nn.Module:
+    """As drawn by torch, the networks hear hardly a difference between sounds; the gate would refuse them."""
+    with torch.no_grad():
+        for name, part in network.named_parameters():
+            if part.ndim >= 2 and "embedding" not in name:
+                part.normal_(0, (2 / part[0].numel()) ** 0.5)
+            elif name.endswith("bias"):
+                part.zero_()
+    return network
 
 
 def save(path: Path, network: torch.nn.Module) -> None:
@@ -164,6 +175,42 @@ def test_weights_that_do_not_fit_are_refused(weights: Path, tmp_path: Path) -> N
     ):
         with pytest.raises(MetricsError, match=message):
             load_embedder(f"microworld-{name}", copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "tower", "message"),
+    [
+        ("clap", "sound.", "the sound weights of microworld-clap have collapsed: 5 unlike sounds"),
+        ("clap", "text.transformer.", "the text weights of microworld-clap have collapsed: 8 unrelated captions"),
+        ("wav2clip", "", "the sound weights of microworld-wav2clip have collapsed"),
+        ("probe", "", "the sound weights of microworld-probe have collapsed"),
+        ("clip/open_clip_model", "", "the text weights of microworld-clip have collapsed"),
+    ],
+)
+def test_weights_that_have_collapsed_are_refused(
+    weights: Path, tmp_path: Path, name: str, tower: str, message: str
+) -> None:
+    copy = Path(shutil.copytree(weights, tmp_path / "copy"))
+    path = copy / f"{name}.safetensors"
+    state = safetensors.torch.load_file(path)
+    if f"{tower}token_embedding.weight" in state:  # every word, wherever it stands, is the same
+        state[f"{tower}token_embedding.weight"].zero_()
+        state[f"{tower}positional_embedding"].fill_(0)[:, 0] = 1
+    else:  # deaf: what comes out is a bias
+        state[f"{tower}tower.trunk.0.weight"].zero_()
+        state[f"{tower}tower.head.0.bias"].fill_(1)
+    safetensors.torch.save_file(state, str(path), {"format": "pt"})
+    write_digests(copy)
+    with pytest.raises(MetricsError, match=message):
+        load_embedder(f"microworld-{name.split('/')[0]}", copy)
+
+
+def test_nothing_is_embedded_as_nothing(weights: Path) -> None:
+    """`torch.stack` and an empty batch once raised."""
+    clap, clip = load_embedder("microworld-clap", weights), load_embedder("microworld-clip", weights)
+    for vectors in (clap.embed_texts([]), clip.embed_texts([]), clip.embed_images([])):
+        assert vectors.shape == (0, DIM) and vectors.dtype == np.float32
+    assert clap.embed_sounds([]) == []
 
 
 @pytest.mark.skipif(not SHIPPED.is_dir(), reason=f"no weights are at {SHIPPED}")

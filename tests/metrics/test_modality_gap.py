@@ -77,7 +77,16 @@ def test_every_score_has_an_interval_around_its_value() -> None:
     for score in modality_gap(draw(100, 8, 0, 0.3), draw(100, 8, 1), protocol="clip@1"):
         assert score.low is not None and score.high is not None
         assert score.low <= score.value <= score.high
-        assert score.metric.startswith("gap/") and score.protocol == "gap@1/clip@1"
+        split = "split-seed0/" if score.metric == "gap/separability" else ""
+        assert score.metric.startswith("gap/") and score.protocol == f"gap@1/{split}clip@1"
+
+
+def test_the_seed_is_in_the_id_of_what_it_decides() -> None:
+    x, y = draw(40, 8, 0, 0.1), draw(40, 8, 1)
+    first, second = modality_gap(x, y, seed=0), modality_gap(x, y, seed=1)
+    for one, other in zip(first, second, strict=True):
+        assert (one.value == other.value) == (one.protocol == other.protocol)
+    assert first.separability.value != second.separability.value  # or this test proves nothing
 
 
 def test_bad_input_is_refused() -> None:

@@ -13,7 +13,7 @@ import torch
 
 from clipsonic_metrics import MetricsError
 from clipsonic_metrics.embedders import load_embedder
-from clipsonic_metrics.embedders import open_clip as ours
+from clipsonic_metrics.embedders.files import digest
 from clipsonic_metrics.listening import Listening
 
 SMALL = {
@@ -56,9 +56,9 @@ def test_openais_networks_have_quick_gelu(network: open_clip.CLIP, openai: Path)
         wrong = trap.encode_text(tokens, normalize=True).numpy()
     np.testing.assert_allclose(embedder.embed_texts(TEXTS), expected, atol=1e-6)
     assert np.abs(wrong - expected).max() > 1e-4
-    assert embedder.space == ours.OPENAI_VIT_B_32 and embedder.dim == 24
+    assert embedder.space == f"open-clip-vit-b-32/sha256:{digest(openai)[:12]}" and embedder.dim == 24
     assert embedder.protocol.startswith("open-clip-vit-b-32@1/open_clip-preprocess/sha256:")
-    assert load_embedder("open-clip-vit-l-14", openai).space == "clip-vit-l-14-openai"
+    assert load_embedder("open-clip-vit-l-14", openai).space == f"open-clip-vit-l-14/sha256:{digest(openai)[:12]}"
 
 
 def test_images_are_prepared_as_open_clip_evaluates_them(network: open_clip.CLIP, openai: Path) -> None:

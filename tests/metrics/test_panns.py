@@ -84,6 +84,9 @@ def test_embeddings_and_logits_are_the_peers(oracle: torch.nn.Module, weights: P
     logits = np.concatenate(panns.classify_sounds(sounds))
     assert logits.shape == (3, 527) == (3, len(panns.labels))
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected["clipwise_output"].numpy(), atol=1e-5)
+    together = panns.embed_and_classify_sounds(sounds)
+    np.testing.assert_array_equal(np.concatenate(together[0]), found)
+    np.testing.assert_array_equal(np.concatenate(together[1]), logits)
     assert np.std(logits, axis=0).max() > 0.01 and np.std(found, axis=0).max() > 0.01 * scale, (
         "tolerances mean something"
     )
@@ -105,7 +108,7 @@ def test_whole_clips_are_the_peers(oracle: torch.nn.Module, weights: Path) -> No
 
 def test_the_front_end_is_torchlibrosas(weights_32k: Path) -> None:
     panns = load_embedder("panns-cnn14-32k", weights_32k, SECOND_32K)
-    network = panns.encode.__self__
+    network = panns.build()
     rows = torch.from_numpy(SECOND_32K.windows(noises(32_000, 1.0)[0]).copy())
     power = torchlibrosa.Spectrogram(n_fft=1024, hop_length=320, win_length=1024)(rows)
     expected = torchlibrosa.LogmelFilterBank(sr=32_000, n_fft=1024, n_mels=64, fmin=50, fmax=14_000, top_db=None)(power)

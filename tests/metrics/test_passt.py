@@ -98,7 +98,12 @@ def test_sounds_do_not_feel_their_neighbours(weights: Path) -> None:
     ours = load_embedder("passt", weights, half)
     sounds = [*noises(44_100, 0.15, 0.5), *noises(16_000, 1.2, 0.8, channels=2)]
     assert_sounds_do_not_feel_their_neighbours(ours, sounds)
-    assert [each.shape for each in ours.classify_sounds(sounds)] == [(1, 527), (1, 527), (2, 527), (2, 527)]
+    logits = ours.classify_sounds(sounds)
+    assert [each.shape for each in logits] == [(1, 527), (1, 527), (2, 527), (2, 527)]
+    together = ours.embed_and_classify_sounds(sounds)
+    for found, expected in zip(together, (ours.embed_sounds(sounds), logits), strict=True):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_what_cannot_be_heard_is_refused(weights: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import soundfile
 
 from clipsonic_metrics import MetricsError, Sound, peers
 from clipsonic_metrics.embedders import load_embedder
-from clipsonic_metrics.embedders.vggish import VGGish
+from clipsonic_metrics.embedders.vggish_network import VGGish
 from clipsonic_metrics.listening import Listening
 from clipsonic_metrics.profiles import find_profile
 

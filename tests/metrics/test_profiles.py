@@ -21,24 +21,39 @@ def rows(profile: str, embedder: str, sound: Sound) -> np.ndarray:
     return find_profile(profile).listening(embedder).windows(sound)
 
 
+def googles(integers: np.ndarray) -> np.ndarray:
+    """The tool's normalisation, of the integers that it reads from WAV files."""
+    samples = integers.astype(np.float64)
+    return samples / max(0.1, samples.max())
+
+
 @pytest.mark.parametrize("embedder", ["vggish", "vggish-relu"])
 def test_google_divides_by_the_largest_sample_and_steps_by_half_a_second(embedder: str) -> None:
     for sound in noises(16_000, *LENGTHS_S):
-        samples = sound.samples.astype(np.float64)
-        samples = samples / max(0.1, samples.max())
+        integers = np.round(sound.samples * 32768)
+        samples = googles(integers)
+        read = Sound.of(sound.id, (integers / 32768).astype(np.float32), 16_000)
         starts = range(0, len(samples) - 16_000 + 1, 8000)
         if not starts:
             with pytest.raises(MetricsError, match=f"{sound.id} lasts .* at least 1 s is needed"):
-                rows("google-fad", embedder, sound)
+                rows("google-fad", embedder, read)
             continue
         expected = np.stack([samples[start : start + 16_000] for start in starts])
-        np.testing.assert_allclose(rows("google-fad", embedder, sound), expected, atol=1e-6)
+        np.testing.assert_allclose(rows("google-fad", embedder, read), expected, atol=1e-6)
 
 
-def test_google_lets_quiet_sounds_be_quiet() -> None:
+def test_googles_floor_is_a_tenth_of_an_integer_and_so_never_acts_on_what_can_be_heard() -> None:
     [sound] = noises(16_000, 1.0)
-    quiet = Sound.of("quiet", sound.samples / 1000, 16_000)
-    np.testing.assert_allclose(rows("google-fad", "vggish", quiet)[0], quiet.samples * 10, rtol=1e-6)
+    for level in (0.05, 0.001):  # below -20 dB, where a floor of 0.1 of full scale would act
+        integers = np.round(sound.samples / sound.samples.max() * level * 32768)
+        quiet = Sound.of("quiet", (integers / 32768).astype(np.float32), 16_000)
+        [heard] = rows("google-fad", "vggish", quiet)
+        np.testing.assert_allclose(heard, googles(integers), atol=1e-6)
+        assert heard.max() == pytest.approx(1)
+        of_full_scale = quiet.samples / max(0.1, quiet.samples.max())  # the old rule leaves it quiet
+        assert of_full_scale.max() <= 10 * level + 1e-3 and np.abs(of_full_scale - heard).max() > 0.4
+    below_zero = Sound.of("below zero", np.full(16_000, -0.25, dtype=np.float32), 16_000)
+    np.testing.assert_allclose(rows("google-fad", "vggish", below_zero)[0], googles(np.full(16_000, -8192)), rtol=1e-6)
 
 
 def patches(samples: np.ndarray) -> np.ndarray:
@@ -174,7 +189,9 @@ def test_profiles_say_what_they_repeat_and_what_not() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(MetricsError, match="unknown profile 'fadtkk'; did you mean fadtk"):
         find_profile("fadtkk")
-    with pytest.raises(MetricsError, match="profile google-fad has no passt; choose one of vggish, vggish-relu"):
+    with pytest.raises(
+        MetricsError, match="profile google-fad has no passt; choose by --embedder one of vggish, vggish-relu"
+    ):
         find_profile("google-fad").listening("passt")
     with pytest.raises(MetricsError, match="there is no embedder openl3: it needs TensorFlow"):
         load_embedder("openl3")

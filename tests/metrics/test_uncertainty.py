@@ -8,7 +8,7 @@ import scipy.stats
 from statsmodels.stats.proportion import proportion_confint
 
 from clipsonic_metrics import EmbeddingStats, MetricsError, fad, frechet_distance, kad, paired_bootstrap_fad
-from clipsonic_metrics.uncertainty import bootstrap_mean, half_samples, paired_bootstrap_mean, wilson
+from clipsonic_metrics.uncertainty import bootstrap_mean, half_samples, mean_interval, paired_mean_difference, wilson
 
 
 def test_bootstrap_agrees_with_scipy_at_the_widened_level() -> None:
@@ -19,6 +19,32 @@ def test_bootstrap_agrees_with_scipy_at_the_widened_level() -> None:
         (values,), np.mean, confidence_level=1 - 2 * tail, n_resamples=20_000, method="percentile", rng=1
     ).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.01)
+
+
+def test_few_items_have_students_interval_where_they_are_symmetric_and_halls_where_not() -> None:
+    symmetric = np.array([-3.0, -1, -0.5, 0.5, 1, 3]) + 7
+    expected = scipy.stats.ttest_1samp(symmetric, 0).confidence_interval(0.9)
+    found = mean_interval(symmetric, seed=0, level=0.9)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+
+    values = np.random.default_rng(0).exponential(size=11)  # the ends are where Hall's cubic, written out, is -+ t
+    found, n = mean_interval(values, seed=0), 11
+    assert found.low is not None and found.high is not None
+    g, reach = scipy.stats.skew(values), scipy.stats.t.ppf(0.975, n - 1)
+    for end, wanted in ((found.low, reach), (found.high, -reach)):
+        t = (values.mean() - end) / (values.std(ddof=1) / n**0.5)
+        corrected = t + g * t**2 / (3 * n**0.5) + g**2 * t**3 / (27 * n) + g / (6 * n**0.5)
+        assert corrected == pytest.approx(wanted, rel=1e-10)
+    assert found.high - values.mean() > values.mean() - found.low  # the tail is above
+
+    wide = mean_interval([0.0, 0, 0.1, 5], seed=0)
+    assert wide.low is not None and wide.low < 0
+    assert mean_interval([0.0, 0, 0.1, 5], seed=0, within=(0, np.inf)).low == 0  # a divergence has no room below
+    flat = mean_interval(np.full(9, 2.5), seed=0)
+    assert (flat.low, flat.high) == (2.5, 2.5)
+    assert mean_interval(values[:3], seed=0).low is None
+    many = np.random.default_rng(1).exponential(size=30)
+    assert mean_interval(many, seed=4) == bootstrap_mean(many, seed=4) != mean_interval(many, seed=5)
 
 
 def test_bootstrap_is_seeded_and_untouched_by_the_global_generator() -> None:
@@ -60,13 +86,13 @@ def test_paired_means_see_what_unpaired_ones_miss() -> None:
     rng = np.random.default_rng(0)
     a = rng.normal(size=100)
     b = a + 0.1 + 0.05 * rng.normal(size=100)
-    difference = paired_bootstrap_mean(a, b, seed=0, metric="clap-score")
+    difference = paired_mean_difference(a, b, seed=0, metric="clap-score")
     assert difference.value == pytest.approx((a - b).mean()) and difference.high < 0 and difference.excludes_zero
     assert scipy.stats.ttest_ind(a, b).pvalue > 0.3  # or this test proves nothing
     with pytest.raises(MetricsError, match="paired by id"):
-        paired_bootstrap_mean(a, b[:-1], seed=0)
+        paired_mean_difference(a, b[:-1], seed=0)
     with pytest.raises(MetricsError, match="1 of 100 items are NaN"):
-        paired_bootstrap_mean(a, np.where(np.arange(100) == 3, np.nan, b), seed=0)
+        paired_mean_difference(a, np.where(np.arange(100) == 3, np.nan, b), seed=0)
 
 
 def world(items: int, dim: int, rng: np.random.Generator, shift: float, scale: float) -> np.ndarray:

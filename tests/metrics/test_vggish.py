@@ -11,7 +11,8 @@ import torch
 
 from clipsonic_metrics import MetricsError, Sound
 from clipsonic_metrics.embedders import load_embedder
-from clipsonic_metrics.embedders.vggish import LISTENING, LogMel, VGGish
+from clipsonic_metrics.embedders.vggish import LISTENING
+from clipsonic_metrics.embedders.vggish_network import LogMel, VGGish
 
 from .acoustic import assert_sounds_do_not_feel_their_neighbours, noises, save, state_of
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +24,9 @@ from clipsonic_metrics.commands.options import (
 )
 from clipsonic_metrics.errors import MetricsError
 
+if TYPE_CHECKING:
+    from clipsonic_metrics.audit import Finding
+
 
 def embed(
     sounds: Annotated[Path, typer.Argument(help="Folder of sounds, or manifest .csv of id,file.")],
@@ -40,6 +44,7 @@ def embed(
     from clipsonic_metrics.audit import findings
     from clipsonic_metrics.npz import save_embeddings
     from clipsonic_metrics.show import check_json, show_embedded, show_skipped, show_warnings, write_json
+    from clipsonic_metrics.versions import all_versions
 
     if out.suffix != ".npz":
         raise MetricsError(f"--out {out} has suffix {out.suffix!r}; expected .npz")
@@ -70,7 +75,8 @@ def embed(
         show_skipped(sounds, first["items"], first["skipped"])
         warnings = findings(list(work.audited.values()))
         show_warnings(warnings)
-        write_json({"schema": 2, "sets": written, "warnings": [each.record() for each in warnings]}, json)
+        said = [each.record() for each in warnings]
+        write_json({"schema": 2, "sets": written, "versions": all_versions(), "warnings": said}, json)
 
 
 def gap(
@@ -82,8 +88,9 @@ def gap(
     images: Annotated[Path | None, typer.Option(help="Folder of images or videos named by id.")] = None,
     sounds: Annotated[Path | None, typer.Option(help="Folder of sounds named by id.")] = None,
     embedder: Annotated[
-        str, typer.Option(metavar="E", help="Embedder of both sides given by options.")
-    ] = "microworld-clip",
+        list[str] | None,
+        typer.Option(metavar="E[,E]", help="Embedder of both sides given by options, or two that share a space."),
+    ] = None,
     cache: Cache = None,
     no_cache: NoCache = False,
     weights: Weights = None,
@@ -93,19 +100,24 @@ def gap(
     """Modality gap of two matched sets: two .npz files, or two of --sounds, --images and --prompts."""
     from clipsonic_metrics.gap import gap_of_files, gap_of_inputs
     from clipsonic_metrics.scoring import Scored
-    from clipsonic_metrics.show import check_json, show_scores, write_json
+    from clipsonic_metrics.show import check_json, show_scores, show_warnings, write_json
+    from clipsonic_metrics.versions import all_versions
 
     check_json(json)
+    warnings: Sequence[Finding] = ()
     given = [option for option in (sounds, images, prompts) if option is not None]
     if x is not None and y is not None and not given:
         scored = [Scored(score, "files") for score in gap_of_files(x, y, seed=seed)]
     elif x is None and len(given) == 2:
-        with workspace(embedders=[embedder], cache=cache, no_cache=no_cache, weights=weights, seed=seed) as work:
-            found = gap_of_inputs(work, embedder, sounds=sounds, images=images, prompts=prompts)
+        names = names_of(embedder)
+        with workspace(embedders=names, cache=cache, no_cache=no_cache, weights=weights, seed=seed) as work:
+            found = gap_of_inputs(work, names, sounds=sounds, images=images, prompts=prompts)
         if found is None:
             return
-        scored = [Scored(score, embedder) for score in found]
+        scored, warnings = [Scored(score, found.embedder) for score in found.gap], found.warnings
     else:
         raise MetricsError("gap takes two .npz files, or two of --sounds, --images and --prompts, and not both")
     show_scores(scored, stdout=json != "-")
-    write_json({"schema": 2, "scores": [each.record() for each in scored]}, json)
+    show_warnings(warnings)
+    record = {"schema": 2, "scores": [each.record() for each in scored], "versions": all_versions()}
+    write_json(record | {"warnings": [each.record() for each in warnings]}, json)

@@ -1,7 +1,8 @@
-"""Embedders by name. Each entry is `module:attribute`, a function of (weights, listening) that loads the embedder: None
+"""Embedders by name. Each entry is `module:attribute`, a function of (weights, listening) that finds the embedder: None
 for weights are those that ship or were fetched, None for listening is the embedder's own way.
 
-Nothing is imported before it is asked for: naming an embedder costs nothing, and listing them loads no weights.
+Nothing is imported before it is asked for: naming an embedder costs nothing, and listing them loads no weights. Finding
+one reads what decides its protocol, the digest of the weights above all; its network is built when it must embed.
 """
 
 from __future__ import annotations
@@ -48,9 +49,24 @@ NOT_OFFERED = {
 
 
 def load_embedder(name: str, weights: Path | None = None, listening: Listening | None = None) -> Any:
-    """The embedder of that name, with its own weights and its own way of listening, or others.
+    """The embedder of that name, with its own weights and its own way of listening, or others, ready to embed.
 
     Which of the interfaces of `embedder.py` it has depends on the embedder.
+
+    Raises:
+        MetricsError: what `find_embedder` raises, or weights that do not fit or have collapsed.
+    """
+    from clipsonic_metrics.embedder import Built
+
+    found = find_embedder(name, weights, listening)
+    if isinstance(found, Built):
+        found.build()
+    return found
+
+
+def find_embedder(name: str, weights: Path | None = None, listening: Listening | None = None) -> Any:
+    """The embedder of that name as `load_embedder` gives it, but its network is built when it first embeds: enough
+    where all is in the cache.
 
     Raises:
         MetricsError: unknown name (near names and all names offered), weights that are absent or not as recorded, or
@@ -64,3 +80,22 @@ def load_embedder(name: str, weights: Path | None = None, listening: Listening |
         raise MetricsError(f"unknown embedder {name!r}; {hint}there are {', '.join(EMBEDDERS)}")
     module, attribute = EMBEDDERS[name].split(":")
     return getattr(import_module(module), attribute)(weights, listening)
+
+
+def takes(name: str) -> tuple[str, ...]:
+    """What the embedder of that name takes (sounds, images, texts), and "logits" where it is a classifier of sounds.
+
+    Nothing is loaded: it is read off the class that its loader says it returns, and is empty where that says none.
+    """
+    module, attribute = EMBEDDERS[name].split(":")
+    imported = import_module(module)
+    made = getattr(imported, getattr(imported, attribute).__annotations__.get("return", ""), None)
+    return tuple(what for what, method in _METHODS.items() if hasattr(made, method))
+
+
+_METHODS = {
+    "sounds": "embed_sounds",
+    "images": "embed_images",
+    "texts": "embed_texts",
+    "logits": "classify_sounds",
+}

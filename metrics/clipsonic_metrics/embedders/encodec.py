@@ -15,21 +15,18 @@ quantiser is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
-from torch import Tensor
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
-
 from clipsonic_metrics.embedder import WindowedEmbedder
-from clipsonic_metrics.embedders.files import digest, load_state, read_state
+from clipsonic_metrics.embedders.files import digest, kept_random_state, load_state, read_state
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.listening import Listening, agreed
 from clipsonic_metrics.sources import find_weights
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 VERSION: Final = 1
 DIM: Final = 128
@@ -76,24 +73,33 @@ def load_encodec_48k(weights: Path | None = None, listening: Listening | None = 
 
 def _load(name: str, heard: Listening, rows: int, layers: Mapping[str, Any], weights: Path | None) -> WindowedEmbedder:
     path = find_weights(name, weights)
-    encoder, stereo = _encoder(path, layers), heard.sides == 2
+    network, stereo = cache(lambda: _encoder(path, layers)), heard.sides == 2
 
     def encode(samples: Tensor) -> Tensor:
-        found: Tensor = encoder(samples if stereo else samples[:, None])
+        found: Tensor = network()(samples if stereo else samples[:, None])
         return found.transpose(1, 2)
 
     return WindowedEmbedder(
-        name=name, version=VERSION, listening=heard, sha256=digest(path), encode=encode, dim=DIM, rows=rows
+        name=name,
+        version=VERSION,
+        listening=heard,
+        sha256=digest(path),
+        encode=encode,
+        dim=DIM,
+        rows=rows,
+        build=network,
     )
 
 
 def _encoder(path: Path, layers: Mapping[str, Any]) -> nn.Module:
+    from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+
     try:
         from transformers import EncodecConfig, EncodecModel
     except ModuleNotFoundError as error:
         raise MetricsError("EnCodec needs transformers; type: pip install 'clipsonic[embedders]'") from error
     state = {name: part for name, part in read_state(path).items() if not name.startswith(_UNUSED)}
-    with torch.random.fork_rng(devices=[]):  # its initial values are drawn, and about to be replaced
+    with kept_random_state():
         encoder: nn.Module = EncodecModel(EncodecConfig(**layers)).encoder
     load_state(encoder, {_own_name(name): part for name, part in state.items()}, path)
     for layer in encoder.modules():

@@ -22,9 +22,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from clipsonic_metrics.embedders.clap_checkpoint import audio_sizes, official_file, text_sizes
 from clipsonic_metrics.embedders.clap_mel import BANDS, FFT, HOP, RANGE_HZ, RATE_HZ, SAMPLES, fused_mel
-from clipsonic_metrics.embedders.files import digest, kept_random_state, load_state, read_state
-from clipsonic_metrics.embedders.roberta import RobertaTexts
-from clipsonic_metrics.embedders.sound_text import SoundTextEmbedder, clap_listening, sound_text_embedder
+from clipsonic_metrics.embedders.files import digest, joint_digest, kept_random_state, load_state, read_state
+from clipsonic_metrics.embedders.roberta import RobertaTexts, tokenizer_files
+from clipsonic_metrics.embedders.sound_text import (
+    SoundTextEmbedder,
+    SoundTextNetwork,
+    clap_listening,
+    sound_text_embedder,
+)
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.listening import Listening
 from clipsonic_metrics.sources import find_weights
@@ -106,15 +111,27 @@ def build_network(width: int, depths: Sequence[int], fusion: str, text: Mapping[
 
 
 def _load(name: str, weights: Path | None, listening: Listening | None) -> SoundTextEmbedder:
+    path = official_file(find_weights(name, weights))
+    state = read_state(path)  # mapped into memory: what it names says whether there is fusion
+    _, _, fusion = audio_sizes(state, path)
+    return sound_text_embedder(
+        "laion-clap",
+        clap_listening(name, fusion, listening),
+        digest(path),
+        lambda: _network(path),
+        joint_digest(tokenizer_files(path.parent)),
+        state["audio_projection.2.weight"].shape[0],
+    )
+
+
+def _network(path: Path) -> SoundTextNetwork:
     from torch.nn.functional import normalize
 
-    path = official_file(find_weights(name, weights))
     state = read_state(path)
     width, depths, fusion = audio_sizes(state, path)
     with kept_random_state():
         network: Any = build_network(width, depths, fusion, text_sizes(state))
     load_state(network, state, path, left_out=_COMPUTED)
-    tokens = RobertaTexts(path.parent, text_sizes(state)["vocab_size"])
 
     def encode_sounds(rows: Tensor) -> Tensor:
         given: dict[str, Any] = {"waveform": rows}
@@ -130,16 +147,7 @@ def _load(name: str, weights: Path | None, listening: Listening | None) -> Sound
         read = network.encode_text({"input_ids": rows[:, 0], "attention_mask": rows[:, 1]}, device="cpu")
         return normalize(read, dim=-1)
 
-    return sound_text_embedder(
-        "laion-clap",
-        clap_listening(name, fusion, listening),
-        digest(path),
-        encode_sounds,
-        tokens,
-        encode_texts,
-        tokens.sha256,
-        network.joint_embed_shape,
-    )
+    return SoundTextNetwork(encode_sounds, RobertaTexts(path.parent, text_sizes(state)["vocab_size"]), encode_texts)
 
 
 @functools.cache

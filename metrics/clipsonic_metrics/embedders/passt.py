@@ -12,21 +12,20 @@ heard as they are. The names of the state are those of `passt-s-f128-p16-s10-ap.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-import torch
-from torch import Tensor
-from torch.nn.functional import conv1d, pad
-from torchaudio.compliance.kaldi import get_mel_banks
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from clipsonic_metrics.embedder import WindowedClassifier
-from clipsonic_metrics.embedders.files import digest, load_state, read_state
+from clipsonic_metrics.embedders.files import digest, kept_random_state, load_state, read_state
 from clipsonic_metrics.embedders.panns import LABELS
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.listening import Listening, agreed
 from clipsonic_metrics.sources import find_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VERSION: Final = 1
 RATE_HZ: Final = 32_000
@@ -46,12 +45,19 @@ class LogMel:
     """The front end, from samples (items, time) to (items, 1, 128, frames)."""
 
     def __init__(self) -> None:
+        import torch
+        from torch.nn.functional import pad
+        from torchaudio.compliance.kaldi import get_mel_banks
+
         self._emphasis = torch.tensor([[[-0.97, 1.0]]])
         self._window = torch.hann_window(_FRAME, periodic=False)
         bands, _ = get_mel_banks(_BANDS, _FFT, RATE_HZ, 0.0, _HIGHEST_HZ, 100.0, -500.0, 1.0)
         self._bands = pad(bands, (0, 1))  # Kaldi has no weight for the highest bin
 
     def __call__(self, samples: Tensor) -> Tensor:
+        import torch
+        from torch.nn.functional import conv1d
+
         emphasised = conv1d(samples[:, None], self._emphasis)[:, 0]
         spectrum = torch.stft(emphasised, _FFT, _STEP, _FRAME, self._window, center=True, return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()
@@ -67,24 +73,28 @@ def load_passt(weights: Path | None = None, listening: Listening | None = None) 
     """
     heard = agreed("passt", LISTENING, listening, windows=range(5120, WINDOW + 1))
     path = find_weights("passt", weights)
-    network, front = _network(path, 1 + ((heard.window or WINDOW) - 1) // _STEP), LogMel()
 
-    def embed(samples: Tensor) -> Tensor:
-        return network(front(samples))[1]
+    @cache
+    def build() -> tuple[Network, LogMel]:
+        return _network(path, 1 + ((heard.window or WINDOW) - 1) // _STEP), LogMel()
 
-    def classify(samples: Tensor) -> Tensor:
-        return network(front(samples))[0]
+    def both(samples: Tensor) -> tuple[Tensor, Tensor]:
+        network, front = build()
+        logits, embeddings = network(front(samples))
+        return embeddings, logits
 
     return WindowedClassifier(
         name="passt",
         version=VERSION,
         listening=heard,
         sha256=digest(path),
-        encode=embed,
+        encode=lambda samples: both(samples)[0],
         dim=768,
         rows=_ROWS,
-        classify=classify,
+        classify=lambda samples: both(samples)[1],
+        both=both,
         labels=LABELS,
+        build=build,
     )
 
 
@@ -113,7 +123,7 @@ def build_network() -> Any:
 
 def _network(path: Path, frames: int) -> Network:
     state = read_state(path)
-    with torch.random.fork_rng(devices=[]):  # its initial values are drawn, and about to be replaced
+    with kept_random_state():
         network = build_network()
     load_state(network, state, path)
     network.patch_embed.img_size = (_BANDS, frames)  # or it warns that 10 s are 1000 frames and not 998

@@ -6,12 +6,10 @@ beside the weights and then in the hub cache, and the number of tokens is checke
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from clipsonic_metrics.embedders.files import digest
 from clipsonic_metrics.embedders.sanity import check_vocabulary
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.sources import in_hub_cache
@@ -38,13 +36,12 @@ class RobertaTexts:
         """
         from transformers import RobertaTokenizer
 
-        paths = self._find(beside)
+        paths = tokenizer_files(beside)
         try:
             self._tokenizer: Any = RobertaTokenizer(vocab=str(paths[0]), merges=str(paths[1]))
         except Exception as error:  # the Rust library raises plain Exception
             raise MetricsError(f"{paths[0]} and {paths[1].name} cannot be read as a tokenizer ({error})") from error
         check_vocabulary(len(self._tokenizer), rows, str(paths[0].parent))
-        self.sha256 = hashlib.sha256("".join(digest(path) for path in paths).encode()).hexdigest()
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Tokens and, where they are the text's own, ones: (texts, 2, 77)."""
@@ -54,12 +51,17 @@ class RobertaTexts:
         found = self._tokenizer(list(texts), **options)
         return torch.stack([found["input_ids"], found["attention_mask"]], dim=1)
 
-    @staticmethod
-    def _find(beside: Path) -> tuple[Path, Path]:
-        folders = [beside, *(folder for each in REPOSITORIES if (folder := in_hub_cache(each, FILES[0])) is not None)]
-        for folder in folders:
-            vocabulary, merges = (folder / name for name in FILES)
-            if vocabulary.is_file() and merges.is_file():
-                return vocabulary, merges
-        where = f"neither in {beside} nor in the hub cache ({', '.join(REPOSITORIES[:2])})"
-        raise MetricsError(f"RoBERTa's {' and '.join(FILES)} are {where}; put them beside the weights")
+
+def tokenizer_files(beside: Path) -> tuple[Path, Path]:
+    """vocab.json and merges.txt in the folder `beside`, or else in the hub cache.
+
+    Raises:
+        MetricsError: they are in neither.
+    """
+    folders = [beside, *(folder for each in REPOSITORIES if (folder := in_hub_cache(each, FILES[0])) is not None)]
+    for folder in folders:
+        vocabulary, merges = (folder / name for name in FILES)
+        if vocabulary.is_file() and merges.is_file():
+            return vocabulary, merges
+    where = f"neither in {beside} nor in the hub cache ({', '.join(REPOSITORIES[:2])})"
+    raise MetricsError(f"RoBERTa's {' and '.join(FILES)} are {where}; put them beside the weights")

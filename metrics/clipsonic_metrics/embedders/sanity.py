@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clipsonic_metrics.embedder import SoundEmbedder
+from clipsonic_metrics.embedder import Vectors
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.sound import Sound
 
@@ -41,14 +41,14 @@ def check_texts(embed_texts: Callable[[Sequence[str]], NDArray[np.float32]], of:
     _check(embed_texts(CAPTIONS), of, f"{len(CAPTIONS)} unrelated captions", "text")
 
 
-def check_sounds(embedder: SoundEmbedder, of: str) -> None:
+def check_sounds(embed_sounds: Callable[[Sequence[Sound]], list[Vectors]], of: str) -> None:
     """Refuse sound weights that cannot tell two tones, a sweep, clicks and noise apart; `of` names them in the error.
 
     Raises:
         MetricsError: a vector is not finite, or all cosines between the sounds are above 0.99.
     """
     sounds = unlike_sounds()
-    vectors = np.stack([frames.mean(axis=0) for frames in embedder.embed_sounds(sounds)])
+    vectors = np.stack([frames.mean(axis=0) for frames in embed_sounds(sounds)])
     _check(vectors, of, f"{len(sounds)} unlike sounds", "sound")
 
 

@@ -7,10 +7,18 @@ A network with fusion hears whole sounds: one longer than 10 s decides so by its
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from clipsonic_metrics.embedder import Encode, Vectors, WindowedEmbedder, in_equal_batches
+from clipsonic_metrics.embedder import (
+    Encode,
+    Vectors,
+    WindowedEmbedder,
+    in_equal_batches,
+    no_vectors,
+    over_windows,
+)
 from clipsonic_metrics.embedders.clap_mel import RATE_HZ, SAMPLES
 from clipsonic_metrics.embedders.sanity import check_sounds, check_texts
 from clipsonic_metrics.errors import MetricsError
@@ -26,13 +34,22 @@ _SOUND_ROWS: Final = 8
 _TEXT_ROWS: Final = 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class SoundTextEmbedder:
-    """`sounds` embeds sounds; `encode_texts` takes what `tokens` gives of texts; both give unit vectors (rows, dim)."""
+@dataclass(frozen=True)
+class SoundTextNetwork:
+    """What is built of a checkpoint: `encode_texts` takes what `tokens` gives of texts; both encoders give unit vectors
+    (rows, dim)."""
 
-    sounds: WindowedEmbedder
+    encode_sounds: Encode
     tokens: Callable[[Sequence[str]], Tensor]
     encode_texts: Encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundTextEmbedder:
+    """`sounds` embeds sounds; `network`, built once, has the text encoder."""
+
+    sounds: WindowedEmbedder
+    network: Callable[[], SoundTextNetwork]
     tokenizer_sha256: str
 
     @property
@@ -43,6 +60,10 @@ class SoundTextEmbedder:
     @property
     def space(self) -> str:
         return self.sounds.space
+
+    @property
+    def listening(self) -> Listening:
+        return self.sounds.listening
 
     @property
     def dim(self) -> int:
@@ -58,7 +79,18 @@ class SoundTextEmbedder:
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, (texts, dim); texts of more than 77 tokens are cut, as CLAP was trained."""
-        return in_equal_batches(self.encode_texts, self.tokens(texts), _TEXT_ROWS)
+        if not texts:
+            return no_vectors(self.dim)
+        network = self.network()
+        return in_equal_batches(network.encode_texts, network.tokens(texts), _TEXT_ROWS)
+
+    def build(self) -> None:
+        """Read the weights and the tokenizer and build the network, once; embedding does so when it must.
+
+        Raises:
+            MetricsError: weights that do not fit or have collapsed, or a tokenizer of another network.
+        """
+        self.network()
 
 
 def clap_listening(name: str, fusion: str, asked: Listening | None) -> Listening:
@@ -76,32 +108,30 @@ def sound_text_embedder(
     name: str,
     listening: Listening,
     sha256: str,
-    encode_sounds: Encode,
-    tokens: Callable[[Sequence[str]], Tensor],
-    encode_texts: Encode,
+    build: Callable[[], SoundTextNetwork],
     tokenizer_sha256: str,
     dim: int,
 ) -> SoundTextEmbedder:
-    """Put a CLAP together, and refuse one that has collapsed.
+    """Put a CLAP together. Once it is built, one that cannot tell captions or sounds apart is refused."""
+    whose = f"{name} (sha256 {sha256[:12]})"
+    own_way = WINDOWS if listening.window else WHOLE  # another may leave too little of the gate's short sounds
 
-    Raises:
-        MetricsError: its captions or sounds cannot be told apart, or are not finite.
-    """
-    space = f"clap/sha256:{sha256[:12]}"  # of both packages: the same weights span the same space
+    @cache
+    def network() -> SoundTextNetwork:
+        built = build()
+        check_texts(lambda texts: in_equal_batches(built.encode_texts, built.tokens(texts), _TEXT_ROWS), whose)
+        check_sounds(lambda sounds: over_windows(built.encode_sounds, own_way, sounds, _SOUND_ROWS), whose)
+        return built
+
     sounds = WindowedEmbedder(
         name=name,
         version=1,
         listening=listening,
         sha256=sha256,
-        encode=encode_sounds,
+        encode=lambda rows: network().encode_sounds(rows),
         dim=dim,
         rows=_SOUND_ROWS,
-        space=space,
+        space=f"clap/sha256:{sha256[:12]}",  # of both packages: the same weights span the same space
+        build=network,
     )
-    embedder = SoundTextEmbedder(
-        sounds=sounds, tokens=tokens, encode_texts=encode_texts, tokenizer_sha256=tokenizer_sha256
-    )
-    check_texts(embedder.embed_texts, f"{name} (sha256 {sha256[:12]})")
-    own_way = WINDOWS if listening.window else WHOLE  # another may leave too little of the gate's short sounds
-    check_sounds(replace(sounds, listening=own_way), f"{name} (sha256 {sha256[:12]})")
-    return embedder
+    return SoundTextEmbedder(sounds=sounds, network=network, tokenizer_sha256=tokenizer_sha256)

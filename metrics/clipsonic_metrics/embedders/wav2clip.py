@@ -11,16 +11,15 @@ other company. What it gives for a sound by itself is the meant value, and what 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from clipsonic_metrics.embedder import WindowedEmbedder
+from clipsonic_metrics.embedder import WindowedEmbedder, over_windows
 from clipsonic_metrics.embedders.files import digest, kept_random_state, load_state, read_state
-from clipsonic_metrics.embedders.open_clip import OPENAI_VIT_B_32
 from clipsonic_metrics.embedders.sanity import check_sounds
 from clipsonic_metrics.listening import Listening, agreed
-from clipsonic_metrics.sources import find_weights
+from clipsonic_metrics.sources import find_weights, is_published
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,26 +37,37 @@ def load_wav2clip(weights: Path | None, listening: Listening | None = None) -> W
     Raises:
         MetricsError: the weights are absent, do not fit or have collapsed, or the rate is not 16 kHz.
     """
-    from torch.nn.functional import normalize
-
     heard = agreed("wav2clip", WHOLE, listening, windows=None, shortest=RATE_HZ // 10)
     path = find_weights("wav2clip", weights)
-    with kept_random_state():
-        network = build_network()
-    # The file also holds what the training needed: projections of the images, scales.
-    load_state(network, {key: part for key, part in read_state(path).items() if key.startswith(_PARTS)}, path)
-    embedder = WindowedEmbedder(
+    network = cache(lambda: _checked_network(path))
+    return WindowedEmbedder(
         name="wav2clip",
         version=1,
         listening=heard,
         sha256=digest(path),
-        encode=lambda rows: normalize(embed(network, rows), dim=-1),
+        encode=lambda rows: _unit(network(), rows),
         dim=DIM,
         rows=_ROWS,
-        space=OPENAI_VIT_B_32,
+        build=network,
+        made_for="open-clip-vit-b-32",
+        is_published=is_published("wav2clip", weights),
     )
-    check_sounds(replace(embedder, listening=WHOLE), str(path))  # another way may leave too little of short sounds
-    return embedder
+
+
+def _checked_network(path: Path) -> nn.ModuleDict:
+    with kept_random_state():
+        network = build_network()
+    # The file also holds what the training needed: projections of the images, scales.
+    load_state(network, {key: part for key, part in read_state(path).items() if key.startswith(_PARTS)}, path)
+    # Heard whole, whatever is asked for: another way may leave too little of short sounds.
+    check_sounds(lambda sounds: over_windows(lambda rows: _unit(network, rows), WHOLE, sounds, _ROWS), str(path))
+    return network
+
+
+def _unit(network: nn.ModuleDict, rows: Tensor) -> Tensor:
+    from torch.nn.functional import normalize
+
+    return normalize(embed(network, rows), dim=-1)
 
 
 def build_network() -> nn.ModuleDict:

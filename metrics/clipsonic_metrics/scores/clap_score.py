@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from clipsonic_metrics.arrays import Array, Embeddings, matrix, same_length, unit_items, unit_rows
 from clipsonic_metrics.score import Direction, Score, protocol_id
-from clipsonic_metrics.uncertainty import LEVEL, bootstrap_mean
+from clipsonic_metrics.uncertainty import LEVEL, mean_interval
 
 NAME = "clap-score"
 VERSION = 1
@@ -31,7 +31,7 @@ def clap_score(
         MetricsError: unequal items or dimensions, rows that are zero or not finite.
     """
     cosines = clap_cosines(audio, text)
-    interval = bootstrap_mean(cosines, seed=seed, level=level)
+    interval = mean_interval(cosines, seed=seed, level=level, within=(-1, 1))
     return Score(
         NAME,
         VERSION,

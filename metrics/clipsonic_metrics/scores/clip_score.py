@@ -17,7 +17,7 @@ import numpy as np
 from clipsonic_metrics.arrays import Array, Embeddings, frames_of_items, unit_items, unit_rows
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.score import Direction, Score, protocol_id
-from clipsonic_metrics.uncertainty import LEVEL, bootstrap_mean
+from clipsonic_metrics.uncertainty import LEVEL, mean_interval
 
 NAME = "clip-score"
 VERSION = 1
@@ -34,7 +34,7 @@ def clip_score(
         MetricsError: unequal items or dimensions, rows that are zero or not finite.
     """
     per_item = clip_cosines(audio, image)
-    interval = bootstrap_mean(per_item, seed=seed, level=level)
+    interval = mean_interval(per_item, seed=seed, level=level, within=(-100, 100))
     return Score(
         NAME,
         VERSION,

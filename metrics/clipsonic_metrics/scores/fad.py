@@ -1,14 +1,16 @@
 """Fréchet audio distance: how far two sets of sounds are apart, each seen as a Gaussian of embeddings.
 
-Conventions: reference and generated are (items, dim), (items, frames, dim), or a sequence of (frames, dim); all frames
-of a set are pooled. Lower is better; 0 iff means and covariances agree; unit: squared embedding units. Biased upward
-for few frames by an amount of order dim / frames: compare systems at equal numbers of items only.
+Conventions: reference and generated are (items, dim), (items, frames, dim), or a sequence of (frames, dim); generated
+may also be the moments of each item, the reference those of all. All frames of a set are pooled. Lower is better; 0 iff
+means and covariances agree; unit: squared embedding units. Biased upward for few frames by an amount of order dim /
+frames: compare systems at equal numbers of items only.
 Source: Kilgour et al. 2019, "Fréchet Audio Distance", arXiv:1812.08466, eq. 1; the distance itself is frechet.py.
 
 Interval: over generated items, the reference held fixed; delete-half jackknife (uncertainty.py), because a bootstrap's
 duplicates raise FAD. It covers the expected FAD of this many items, which is what `value` estimates.
 
-Extra: `bias` is the part of value that comes from having this many generated items (mean over halves minus value);
+Extra: `bias` is the part of value that comes from having this many generated items: it falls as 1/n, so that it is mean
+over halves minus value, times h / (n - h) for halves of h among n items, which is less than 1 where n is odd;
 `extrapolated`, with `extrapolated_low` and `extrapolated_high`, is value minus bias: the distance of infinitely many
 items of this system from this reference. The three are given where a half has at least 2 dim frames, since below that
 the bias does not yet fall as 1/n. It is the two-point form of fad-infinity, which is more exact where frames are few.
@@ -21,7 +23,7 @@ from clipsonic_metrics.errors import MetricsError, NotComparable
 from clipsonic_metrics.frechet import frechet_distance
 from clipsonic_metrics.score import Difference, Direction, Score, protocol_id
 from clipsonic_metrics.stats import EmbeddingStats
-from clipsonic_metrics.subsets import SubsetDistances
+from clipsonic_metrics.subsets import Items, read_items
 from clipsonic_metrics.uncertainty import (
     FEWEST_ITEMS,
     HALF_REPLICATES,
@@ -39,7 +41,7 @@ DIRECTION: Direction = "lower"
 
 def fad(
     reference: Embeddings | EmbeddingStats,
-    generated: Embeddings,
+    generated: Items,
     *,
     seed: int = 0,
     replicates: int = HALF_REPLICATES,
@@ -53,18 +55,19 @@ def fad(
         NotComparable: reference statistics made under another protocol.
     """
     target = reference_stats(reference, protocol)
-    rows, frames = frames_of_items(generated, "generated")
-    value = frechet_distance(target, EmbeddingStats.of(rows, target.protocol))
-    items = len(frames)
-    extra: dict[str, float | int | str] = {"frames": len(rows), "reference_frames": target.count}
+    made = read_items(generated, "generated")
+    frames, items = made.frames, len(made.frames)
+    value = frechet_distance(target, made.pooled(target.protocol))
+    extra: dict[str, float | int | str] = {"frames": int(frames.sum()), "reference_frames": target.count}
     interval = no_interval(items, level)
     if items >= FEWEST_ITEMS:
         chosen = half_samples(items, seed=seed, replicates=replicates)
-        halves = SubsetDistances(target, rows, frames).of(chosen)
+        halves = made.distances(target).of(chosen)
         interval = half_sample_interval(value, halves, items, level=level)
         assert interval.low is not None and interval.high is not None
         if chosen[0] @ frames >= 2 * target.dim:
-            bias = float(halves.mean()) - value
+            half = items // 2
+            bias = (float(halves.mean()) - value) * half / (items - half)  # halves of odd numbers are smaller than half
             extra |= {"bias": bias, "extrapolated": value - bias}
             extra |= {"extrapolated_low": interval.low - bias, "extrapolated_high": interval.high - bias}
     low = None if interval.low is None else max(interval.low, 0.0)
@@ -86,8 +89,8 @@ def fad(
 
 def paired_bootstrap_fad(
     reference: Embeddings | EmbeddingStats,
-    a: Embeddings,
-    b: Embeddings,
+    a: Items,
+    b: Items,
     *,
     seed: int,
     replicates: int = HALF_REPLICATES,
@@ -101,17 +104,14 @@ def paired_bootstrap_fad(
         MetricsError: different numbers of items, fewer than four, or what `fad` raises.
     """
     target = reference_stats(reference)
-    left, left_frames = frames_of_items(a, "a")
-    right, right_frames = frames_of_items(b, "b")
-    items = len(left_frames)
-    if len(right_frames) != items:
-        raise MetricsError(f"a has {items} items and b {len(right_frames)}; pair them by id first")
+    left, right = read_items(a, "a"), read_items(b, "b")
+    items = len(left.frames)
+    if len(right.frames) != items:
+        raise MetricsError(f"a has {items} items and b {len(right.frames)}; pair them by id first")
     chosen = half_samples(items, seed=seed, replicates=replicates)
-    value = frechet_distance(target, EmbeddingStats.of(left, target.protocol)) - frechet_distance(
-        target, EmbeddingStats.of(right, target.protocol)
-    )
-    halves = SubsetDistances(target, left, left_frames).of(chosen)
-    halves = halves - SubsetDistances(target, right, right_frames).of(chosen)
+    pooled = left.pooled(target.protocol), right.pooled(target.protocol)
+    value = frechet_distance(target, pooled[0]) - frechet_distance(target, pooled[1])
+    halves = left.distances(target).of(chosen) - right.distances(target).of(chosen)
     interval = half_sample_interval(value, halves, items, level=level)
     assert interval.low is not None and interval.high is not None
     return Difference(NAME, value, interval.low, interval.high, level, items, interval.method)

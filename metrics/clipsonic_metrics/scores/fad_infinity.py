@@ -18,6 +18,8 @@ Interval: over generated items, the reference held fixed. Its error is that of F
 the extrapolation shares to second order (what it removes, the diagonal of a quadratic form, hardly varies), with the
 spread of the intercept over cuts added in quadrature. It covers FAD_inf.
 
+Protocol: `draws` and the seed of the cuts decide the value, by about a tenth of its interval, and are in the id.
+
 Extra: `r_squared` of the fit, `fad` of all items, `smallest` subset in items.
 """
 
@@ -25,15 +27,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
-from clipsonic_metrics.arrays import Array, Embeddings, frames_of_items
+from clipsonic_metrics.arrays import Array, Embeddings
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.frechet import frechet_distance
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.scores.fad import reference_stats
 from clipsonic_metrics.stats import EmbeddingStats
-from clipsonic_metrics.subsets import SubsetDistances
+from clipsonic_metrics.subsets import Items, read_items
 from clipsonic_metrics.uncertainty import HALF_REPLICATES, LEVEL, half_sample_error, half_samples
 
 NAME = "fad-infinity"
@@ -47,7 +49,7 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 def fad_infinity(
     reference: Embeddings | EmbeddingStats,
-    generated: Embeddings,
+    generated: Items,
     *,
     seed: int = 0,
     draws: int = DRAWS,
@@ -62,18 +64,16 @@ def fad_infinity(
         NotComparable: reference statistics made under another protocol.
     """
     target = reference_stats(reference, protocol)
-    rows, frames = frames_of_items(generated, "generated")
-    items = len(frames)
-    if items < 2 * BLOCKS or len(rows) < 4 * target.dim:
+    made = read_items(generated, "generated")
+    items, frames = len(made.frames), int(made.frames.sum())
+    if items < 2 * BLOCKS or frames < 4 * target.dim:
         need = f"{2 * BLOCKS} items and 4 dim = {4 * target.dim} frames"
-        raise MetricsError(
-            f"fad-infinity needs {need}; got {items} items, {len(rows)} frames: generate more, or use kad"
-        )
+        raise MetricsError(f"fad-infinity needs {need}; got {items} items, {frames} frames: generate more, or use kad")
     if draws < 2:
         raise MetricsError(f"draws is {draws}; expected 2 or more, whose spread is part of the interval")
-    plug_in = frechet_distance(target, EmbeddingStats.of(rows, target.protocol))
-    distances = SubsetDistances(target, rows, frames)
-    fewest = int(np.clip(np.ceil(BLOCKS * 3 * target.dim / len(rows)), 2, 5))
+    plug_in = frechet_distance(target, made.pooled(target.protocol))
+    distances = made.distances(target)
+    fewest = int(np.clip(np.ceil(BLOCKS * 3 * target.dim / frames), 2, 5))
     runs = np.arange(BLOCKS, fewest - 1, -1)
     points = np.full((draws, len(runs)), plug_in)
     rng = np.random.default_rng(seed)
@@ -87,7 +87,7 @@ def fad_infinity(
     unexplained = observed - np.vander(BLOCKS / runs, 3, increasing=True) @ coefficients.mean(axis=0)
     halves = distances.of(half_samples(items, seed=seed, replicates=replicates))
     error = np.hypot(half_sample_error(halves, items), intercepts.std(ddof=1) / np.sqrt(draws))
-    reach = float(student_t.ppf((1 + level) / 2, items - 1) * error)
+    reach = float(stdtrit(items - 1, (1 + level) / 2) * error)
     return Score(
         NAME,
         VERSION,
@@ -98,14 +98,14 @@ def fad_infinity(
         items,
         UNIT,
         DIRECTION,
-        protocol_id(NAME, VERSION, protocol),
+        protocol_id(NAME, VERSION, f"{draws}-cuts-seed{seed}/{protocol}"),
         f"delete-half jackknife over items, {len(halves)} replicates, and spread over {draws} cuts, t({items - 1})",
         {
             "r_squared": 1
             - float(np.sum(unexplained**2)) / max(float(np.sum((observed - observed.mean()) ** 2)), _TINY),
             "fad": plug_in,
             "smallest": round(fewest * items / BLOCKS),
-            "frames": len(rows),
+            "frames": frames,
             "reference_frames": target.count,
             "seed": seed,
         },

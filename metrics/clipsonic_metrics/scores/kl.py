@@ -13,7 +13,7 @@ logarithm: tools that add 1e-6 report at most 13.8, however sure the classifier 
 A softmax over AudioSet's classes, which are not exclusive, is the field's convention and ours.
 Agrees with `scipy.special.rel_entr` to 1e-12 relative, see tests/metrics/test_kl.py.
 
-Interval: bootstrap over items; `per_item` has each pair's divergence.
+Interval: of a mean over items (uncertainty.py); `per_item` has each pair's divergence.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scipy.special import log_softmax
 from clipsonic_metrics.arrays import Array, Embeddings, item_means
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.score import Direction, Score, protocol_id
-from clipsonic_metrics.uncertainty import LEVEL, bootstrap_mean
+from clipsonic_metrics.uncertainty import LEVEL, mean_interval
 
 NAME_REFERENCE_GENERATED = "kl-reference-generated"
 NAME_GENERATED_REFERENCE = "kl-generated-reference"
@@ -77,7 +77,7 @@ def _log_probabilities(reference: Embeddings, generated: Embeddings) -> tuple[Ar
 
 def _score(name: str, p: Array, q: Array, seed: int, level: float, protocol: str) -> Score:
     per_item = np.maximum(np.sum(np.exp(p) * (p - q), axis=1), 0.0)  # below zero by rounding alone
-    interval = bootstrap_mean(per_item, seed=seed, level=level)
+    interval = mean_interval(per_item, seed=seed, level=level, within=(0, np.inf))
     return Score(
         name,
         VERSION,

@@ -14,8 +14,9 @@ With unit vectors x_i, y_i, i = 1..n matched, and d(u, v) = (1 - u.v) / 2:
 Conventions: x and y are (items, dim), normalised here. `direction` is "lower" where less means a smaller gap. Cones
 have no better side; they are marked "lower" because a wide cone leaves more room.
 
-Intervals over pairs: delete-half jackknife for centroid distance, RMG and cones; bootstrap for the paired cosine;
-Wilson for separability, with the pairs tested as items and the classifier held fixed.
+Intervals over pairs: delete-half jackknife for centroid distance, RMG and cones; that of a mean for the paired cosine;
+Wilson for separability, with the pairs tested as items and the classifier held fixed. The seed of its split decides
+its value and is in its protocol id.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from clipsonic_metrics.uncertainty import (
     HALF_REPLICATES,
     LEVEL,
     Interval,
-    bootstrap_mean,
     half_sample_interval,
     half_samples,
+    mean_interval,
     wilson,
 )
 
@@ -85,7 +86,9 @@ def modality_gap(
     everything = _moments(left, right, np.ones((1, items)))
     halves = _moments(left, right, half_samples(items, seed=seed, replicates=replicates).astype(np.float64))
 
-    def score(name: str, value: float, interval: Interval, unit: str, direction: Direction) -> Score:
+    def score(
+        name: str, value: float, interval: Interval, unit: str, direction: Direction, decided_by: str = ""
+    ) -> Score:
         return Score(
             f"{NAME}/{name}",
             VERSION,
@@ -96,7 +99,7 @@ def modality_gap(
             items,
             unit,
             direction,
-            protocol_id(NAME, VERSION, protocol),
+            protocol_id(NAME, VERSION, decided_by + protocol),
             interval.method,
         )
 
@@ -111,9 +114,20 @@ def modality_gap(
     return Gap(
         centroid_distance=from_halves("centroid-distance", "distance", 0),
         rmg=from_halves("rmg", "ratio", 0),
-        separability=score("separability", accuracy, wilson(accuracy * tested, tested, level=level), "share", "lower"),
+        separability=score(
+            "separability",
+            accuracy,
+            wilson(accuracy * tested, tested, level=level),
+            "share",
+            "lower",
+            f"split-seed{seed}/",
+        ),
         paired_cosine=score(
-            "paired-cosine", float(cosines.mean()), bootstrap_mean(cosines, seed=seed, level=level), "cosine", "higher"
+            "paired-cosine",
+            float(cosines.mean()),
+            mean_interval(cosines, seed=seed, level=level, within=(-1, 1)),
+            "cosine",
+            "higher",
         ),
         cone_x=from_halves("cone-x", "cosine", -1),
         cone_y=from_halves("cone-y", "cosine", -1),

@@ -11,20 +11,23 @@ Numerics: the reference is factored once (frechet.py). An item's n centred frame
 contrasts, which have the same scatter and full rank, and the nuclear norm is taken of their (n - 1, dim) product with
 the factor, all items of as many frames at once. An item so costs n dim^2 and not dim^3.
 
-Interval: bootstrap over items of the mean; `per_item` has each item's distance.
+Interval: of a mean over items (uncertainty.py); `per_item` has each item's distance.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from clipsonic_metrics.arrays import Array, Embeddings, frames_of_items, same_dim
+from clipsonic_metrics.arrays import Array, Embeddings, same_dim
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.frechet import covariance_factor, nuclear_norms
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.scores.fad import reference_stats
 from clipsonic_metrics.stats import EmbeddingStats
-from clipsonic_metrics.uncertainty import LEVEL, bootstrap_mean
+from clipsonic_metrics.subsets import Items, MomentsOfItems, read_items
+from clipsonic_metrics.uncertainty import LEVEL, mean_interval
 
 NAME = "per-item-fad"
 VERSION = 1
@@ -36,7 +39,7 @@ _NUMBERS = 2**22
 
 def per_item_fad(
     reference: Embeddings | EmbeddingStats,
-    generated: Embeddings,
+    generated: Items,
     *,
     seed: int = 0,
     level: float = LEVEL,
@@ -50,8 +53,8 @@ def per_item_fad(
         NotComparable: reference statistics made under another protocol.
     """
     target = reference_stats(reference, protocol)
-    rows, frames = frames_of_items(generated, "generated")
-    same_dim(target.mean[None], rows)
+    made = read_items(generated, "generated")
+    frames = made.frames
     single = np.flatnonzero(frames < 2)
     if len(single):
         where = ", ".join(str(index) for index in single[:5]) + (", ..." if len(single) > 5 else "")
@@ -59,8 +62,12 @@ def per_item_fad(
             f"{len(single)} of {len(frames)} items (at {where}) have one frame, which has no covariance; "
             "leave them out, or use an embedder with a shorter hop"
         )
-    per_item = _distances(target, rows, frames)
-    interval = bootstrap_mean(per_item, seed=seed, level=level)
+    if isinstance(made, MomentsOfItems):
+        per_item = _distances_of_moments(target, made.items)
+    else:
+        same_dim(target.mean[None], made.rows)
+        per_item = _distances(target, made.rows, frames)
+    interval = mean_interval(per_item, seed=seed, level=level, within=(0, np.inf))
     return Score(
         NAME,
         VERSION,
@@ -102,6 +109,19 @@ def _distances(target: EmbeddingStats, rows: Array, frames: np.ndarray[tuple[int
             crossed = nuclear_norms(flat.reshape(len(chosen), int(count) - 1, len(factor)))
             found[chosen] = shift + spread + trace - 2 * crossed
     return np.maximum(found, 0.0)
+
+
+def _distances_of_moments(target: EmbeddingStats, items: Sequence[EmbeddingStats]) -> Array:
+    factor = covariance_factor(target)
+    spread = float(np.sum(factor**2))
+    found = []
+    for item in items:
+        same_dim(target.mean[None], item.mean[None])
+        own = covariance_factor(item)
+        shift = float(np.sum((item.mean - target.mean) ** 2))
+        crossed = float(nuclear_norms((own @ factor.T)[None])[0])
+        found.append(shift + spread + float(np.sum(own**2)) - 2 * crossed)
+    return np.maximum(np.array(found), 0.0)
 
 
 def _contrasts(count: int) -> Array:

@@ -32,8 +32,8 @@ from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.uncertainty import (
     LEVEL,
-    bootstrap_mean,
     jackknife_share,
+    mean_interval,
     wilson,
 )
 
@@ -72,7 +72,7 @@ def prdc(
     found = {
         "precision": (float(inside.mean()), wilson(float(inside.sum()), len(items), level=level), inside),
         "recall": (recall, jackknife_share(recall, recall_without, level=level), None),
-        "density": (float(density.mean()), bootstrap_mean(density, seed=seed, level=level), density),
+        "density": (float(density.mean()), mean_interval(density, seed=seed, level=level, within=(0, np.inf)), density),
         "coverage": (coverage, jackknife_share(coverage, coverage_without, level=level), None),
     }
     return {

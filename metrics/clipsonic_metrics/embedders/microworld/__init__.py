@@ -10,12 +10,15 @@ is filled with zeros: a mostly silent window is a sound nobody made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from clipsonic_metrics.embedder import Picture, Vectors, in_equal_batches, over_windows
+from clipsonic_metrics.embedder import Encode, Picture, Vectors, in_equal_batches, no_vectors, over_windows
+from clipsonic_metrics.embedders.files import kept_random_state
 from clipsonic_metrics.embedders.microworld.files import SHIPPED, WeightsFolder
+from clipsonic_metrics.embedders.sanity import check_sounds, check_texts
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.listening import Listening, agreed
 from clipsonic_metrics.sound import Sound
@@ -23,6 +26,8 @@ from clipsonic_metrics.sound import Sound
 if TYPE_CHECKING:
     from open_clip import SimpleTokenizer
     from torch import Tensor
+
+    from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText, SoundEncoder
 
 VERSION: Final = 1
 _ROWS: Final = 32
@@ -34,38 +39,51 @@ class MicroworldClap:
     """Sounds and texts in one space, by the small CLAP."""
 
     def __init__(self, weights: WeightsFolder, listening: Listening) -> None:
-        from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText
-
-        arguments = weights.arguments("clap", ("vocabulary", "context", "dim"))
-        self._tokenizer = _tokenizer(weights, arguments["context"], arguments["vocabulary"])
-        network = ContrastiveSoundText(arguments["vocabulary"], arguments["context"], arguments["dim"])
-        weights.load_state("clap", network)
-        self._sound, self._text = network.sound, network.text
+        self._weights = weights
+        self._arguments = weights.arguments("clap", ("vocabulary", "context", "dim"))
         self.listening = listening
         self.protocol = _sound_protocol("clap", listening, weights)
-        self.space = f"microworld-clap/sha256:{weights.digest('clap.safetensors')[:12]}"
+        self.space = f"microworld-clap/sha256:{weights.checked_digest('clap.safetensors')[:12]}"
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
         """One (windows, dim) array of unit vectors per sound."""
-        return over_windows(self._sound, self.listening, sounds, _ROWS)
+        return over_windows(self._parts[0].sound, self.listening, sounds, _ROWS)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, (texts, dim); texts beyond the context are cut, as CLIP does."""
-        return in_equal_batches(self._text, self._tokenizer(list(texts)), _ROWS)
+        if not texts:
+            return no_vectors(self._arguments["dim"])
+        network, tokenizer = self._parts
+        return in_equal_batches(network.text, tokenizer(list(texts)), _ROWS)
+
+    def build(self) -> object:
+        """Build the network, once; embedding does so when it must.
+
+        Raises:
+            MetricsError: files that are not as recorded, do not fit, or have collapsed.
+        """
+        return self._parts
+
+    @cached_property
+    def _parts(self) -> tuple[ContrastiveSoundText, SimpleTokenizer]:
+        from clipsonic_metrics.embedders.microworld.networks import ContrastiveSoundText
+
+        vocabulary, context, dim = (self._arguments[key] for key in ("vocabulary", "context", "dim"))
+        tokenizer = _tokenizer(self._weights, context, vocabulary)
+        with kept_random_state():
+            network = ContrastiveSoundText(vocabulary, context, dim)
+        self._weights.load_state("clap", network)
+        check_texts(lambda texts: in_equal_batches(network.text, tokenizer(list(texts)), _ROWS), "microworld-clap")
+        _check_sounds(network.sound, "microworld-clap")
+        return network, tokenizer
 
 
 class MicroworldClip:
     """Images and texts in one space, by the small CLIP (open_clip's own class)."""
 
     def __init__(self, weights: WeightsFolder) -> None:
-        import open_clip
-
-        for name in (_CLIP, "clip/open_clip_config.json"):
-            folder = weights.path(name).parent
-        self._network, _, self._preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
-        self._network.eval().requires_grad_(False)
-        self._tokenizer = _tokenizer(weights, self._network.context_length, self._network.vocab_size)
-        self.protocol = f"microworld-clip@{VERSION}/open_clip-preprocess/sha256:{weights.digest(_CLIP)[:12]}"
+        self._weights = weights
+        self.protocol = f"microworld-clip@{VERSION}/open_clip-preprocess/sha256:{weights.checked_digest(_CLIP)[:12]}"
         self.space = _clip_space(weights)
 
     def embed_images(self, images: Sequence[Picture]) -> Vectors:
@@ -73,23 +91,51 @@ class MicroworldClip:
         import torch
         from PIL import Image
 
-        pictures = torch.stack([self._preprocess(Image.fromarray(image)) for image in images])
-        return in_equal_batches(lambda batch: self._network.encode_image(batch, normalize=True), pictures, _ROWS)
+        network, _, preprocess = self._parts
+        if not images:
+            return no_vectors(network.text_projection.shape[1])
+        pictures = torch.stack([preprocess(Image.fromarray(image)) for image in images])
+        return in_equal_batches(lambda batch: network.encode_image(batch, normalize=True), pictures, _ROWS)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, (texts, dim); texts beyond the context are cut, as CLIP does."""
-        tokens = self._tokenizer(list(texts))
-        return in_equal_batches(lambda batch: self._network.encode_text(batch, normalize=True), tokens, _ROWS)
+        network, tokenizer, _ = self._parts
+        if not texts:
+            return no_vectors(network.text_projection.shape[1])
+        return in_equal_batches(lambda rows: network.encode_text(rows, normalize=True), tokenizer(list(texts)), _ROWS)
+
+    def build(self) -> object:
+        """Build the network, once; embedding does so when it must.
+
+        Raises:
+            MetricsError: files that are not as recorded, do not fit, or have collapsed.
+        """
+        return self._parts
+
+    @cached_property
+    def _parts(self) -> tuple[Any, SimpleTokenizer, Callable[[Any], Tensor]]:
+        import open_clip
+
+        self._weights.path("clip/open_clip_config.json")  # open_clip reads it beside the other: is it as recorded?
+        folder = self._weights.path(_CLIP).parent
+        with kept_random_state():
+            network, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+        network.eval().requires_grad_(False)
+        tokenizer = _tokenizer(self._weights, network.context_length, network.vocab_size)
+
+        def embed_texts(texts: Sequence[str]) -> Vectors:
+            tokens = tokenizer(list(texts))
+            return in_equal_batches(lambda rows: network.encode_text(rows, normalize=True), tokens, _ROWS)
+
+        check_texts(embed_texts, "microworld-clip")
+        return network, tokenizer, preprocess
 
 
 class MicroworldWav2clip:
     """Sounds in the space of the small CLIP's images, as Wav2CLIP (Wu et al. 2022) does for CLIP."""
 
     def __init__(self, weights: WeightsFolder, listening: Listening) -> None:
-        from clipsonic_metrics.embedders.microworld.networks import SoundEncoder
-
-        self._network = SoundEncoder(weights.arguments("wav2clip", ("dim",))["dim"])
-        weights.load_state("wav2clip", self._network)
+        self._weights, self._dim = weights, weights.arguments("wav2clip", ("dim",))["dim"]
         self.listening = listening
         self.protocol = _sound_protocol("wav2clip", listening, weights)
         self.space = _clip_space(weights)
@@ -98,30 +144,64 @@ class MicroworldWav2clip:
         """One (windows, dim) array of unit vectors per sound."""
         return over_windows(self._network, self.listening, sounds, _ROWS)
 
+    def build(self) -> object:
+        """Build the network, once; embedding does so when it must.
+
+        Raises:
+            MetricsError: files that are not as recorded, do not fit, or have collapsed.
+        """
+        return self._network
+
+    @cached_property
+    def _network(self) -> SoundEncoder:
+        from clipsonic_metrics.embedders.microworld.networks import SoundEncoder
+
+        with kept_random_state():
+            network = SoundEncoder(self._dim)
+        self._weights.load_state("wav2clip", network)
+        _check_sounds(network, "microworld-wav2clip")
+        return network
+
 
 class MicroworldProbe:
     """The factors of a sound: kind, size, count, material and background."""
 
     def __init__(self, weights: WeightsFolder, listening: Listening) -> None:
-        from clipsonic_metrics.embedders.microworld.networks import FactorProbe
-
         levels = weights.arguments("probe", ("levels",))["levels"]
         self.factors = {name: tuple(str(level) for level in of_factor) for name, of_factor in levels.items()}
-        self._network = FactorProbe({name: len(of_factor) for name, of_factor in self.factors.items()})
-        weights.load_state("probe", self._network)
+        self._weights = weights
         self.listening = listening
         self.protocol = _sound_protocol("probe", listening, weights)
-        self.space = f"microworld-probe/sha256:{weights.digest('probe.safetensors')[:12]}"
+        self.space = f"microworld-probe/sha256:{weights.checked_digest('probe.safetensors')[:12]}"
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> list[Vectors]:
         """Logits of all factors side by side, (windows, levels of all factors), per sound."""
+        return over_windows(self._logits, self.listening, sounds, _ROWS)
+
+    def build(self) -> object:
+        """Build the network, once; embedding does so when it must.
+
+        Raises:
+            MetricsError: files that are not as recorded, do not fit, or have collapsed.
+        """
+        return self._logits
+
+    @cached_property
+    def _logits(self) -> Encode:
         import torch
 
+        from clipsonic_metrics.embedders.microworld.networks import FactorProbe
+
+        with kept_random_state():
+            network = FactorProbe({name: len(of_factor) for name, of_factor in self.factors.items()})
+        self._weights.load_state("probe", network)
+
         def logits(samples: Tensor) -> Tensor:
-            found = self._network(samples)
+            found = network(samples)
             return torch.cat([found[name] for name in self.factors], dim=1)
 
-        return over_windows(logits, self.listening, sounds, _ROWS)
+        _check_sounds(logits, "microworld-probe")
+        return logits
 
 
 def load_clap(weights: Path | None = None, listening: Listening | None = None) -> MicroworldClap:
@@ -150,13 +230,18 @@ def load_probe(weights: Path | None = None, listening: Listening | None = None) 
     return MicroworldProbe(WeightsFolder(weights or SHIPPED), agreed("microworld-probe", LISTENING, listening))
 
 
+def _check_sounds(encode: Encode, of: str) -> None:
+    """Refuse a network that cannot tell sounds apart, heard in its own way."""
+    check_sounds(lambda sounds: over_windows(encode, LISTENING, sounds, _ROWS), of)
+
+
 def _sound_protocol(name: str, listening: Listening, weights: WeightsFolder) -> str:
-    sha256 = weights.digest(f"{name}.safetensors")
+    sha256 = weights.checked_digest(f"{name}.safetensors")
     return f"microworld-{name}@{VERSION}/{listening.describe()}/sha256:{sha256[:12]}"
 
 
 def _clip_space(weights: WeightsFolder) -> str:
-    return f"microworld-clip/sha256:{weights.digest(_CLIP)[:12]}"
+    return f"microworld-clip/sha256:{weights.checked_digest(_CLIP)[:12]}"
 
 
 def _tokenizer(weights: WeightsFolder, context: int, vocabulary: int) -> SimpleTokenizer:

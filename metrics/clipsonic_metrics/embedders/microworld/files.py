@@ -16,9 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import safetensors.torch
-from safetensors import SafetensorError
-
 from clipsonic_metrics.atomic import write_whole
 from clipsonic_metrics.errors import MetricsError
 
@@ -62,6 +59,15 @@ class WeightsFolder:
             raise MetricsError(f"{self._folder / _DIGESTS} does not name {name}; is {self._folder} complete?")
         return self._digests[name]
 
+    def checked_digest(self, name: str) -> str:
+        """SHA-256 of a file, which is as recorded.
+
+        Raises:
+            MetricsError: it is absent, or has another digest.
+        """
+        self.path(name)
+        return self.digest(name)
+
     def path(self, name: str) -> Path:
         """Path of a file that has the digest recorded.
 
@@ -89,6 +95,9 @@ class WeightsFolder:
         Raises:
             MetricsError: the file is absent, not as recorded, or does not fit the network.
         """
+        import safetensors.torch
+        from safetensors import SafetensorError
+
         path = self.path(f"{name}.safetensors")
         try:
             network.load_state_dict(safetensors.torch.load_file(str(path)))
