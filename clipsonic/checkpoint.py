@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,16 +22,25 @@ State = Mapping[str, Any]
 _TENSOR = "__tensor__"
 
 
-def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+def _flatten(value: Any, path: str, tensors: dict[str, Tensor], memory: set[int]) -> Any:
     if isinstance(value, Tensor):
         key = f"{len(tensors)}{path}"  # numbered: "a/b" may be one key or two
-        tensors[key] = value.detach().cpu().contiguous().clone()
+        tensors[key] = _alone(value.detach().cpu().contiguous(), memory)
         return {_TENSOR: key}
     if isinstance(value, Mapping):
-        return {"__map__": [[key, _flatten(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
+        return {"__map__": [[key, _flatten(item, f"{path}/{key}", tensors, memory)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
-        return [_flatten(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
+        return [_flatten(item, f"{path}/{index}", tensors, memory) for index, item in enumerate(value)]
     return value
+
+
+def _alone(tensor: Tensor, memory: set[int]) -> Tensor:
+    """The tensor, or a copy if it lies in memory of another, which safetensors refuses."""
+    place = tensor.untyped_storage().data_ptr()
+    if place in memory:
+        return tensor.clone()
+    memory.add(place)
+    return tensor
 
 
 def _restore(value: Any, tensors: Mapping[str, Tensor]) -> Any:
@@ -46,16 +54,23 @@ def _restore(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def save_checkpoint(path: Path, state: State) -> None:
-    """Write `state` to `path`, atomically; parent folders are made."""
+    """Write `state` to `path`, atomically; parent folders are made.
+
+    Raises:
+        OSError: in one line, if it cannot be written (full disk); what was at `path` is still there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
-    tree = _flatten(state, "", tensors)
+    tree = _flatten(state, "", tensors, set())
     partial = path.with_name(f".{path.name}.part")
     try:
         save_file(tensors, partial, metadata={"schema": "1", "tree": json.dumps(tree)})
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except SafetensorError as error:
+        kept = "the one before is kept" if path.exists() else "there is none yet"
+        raise OSError(f"{path} cannot be written ({error}); {kept}: make room, and repeat the command") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -77,13 +92,3 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     restored = _restore(json.loads(metadata["tree"]), tensors)
     assert isinstance(restored, dict)
     return restored
-
-
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The moments and steps of an optimiser; its hyper-parameters come from the configuration."""
-    return {"state": optimizer.state_dict()["state"]}
-
-
-def load_optimizer_state(optimizer: torch.optim.Optimizer, state: State) -> None:
-    """Put back what `optimizer_state` took, into an optimiser built from the same configuration."""
-    optimizer.load_state_dict({"state": state["state"], "param_groups": optimizer.state_dict()["param_groups"]})

@@ -23,19 +23,23 @@ if TYPE_CHECKING:
 Pictures = Sequence["Image"] | NDArray[np.uint8]
 
 MICRO_FOLDER = Path(__file__).parent / "weights" / "clip"
-_BATCH = 64
 
 
 class FrozenClip:
     """A CLIP in evaluation mode. What batch an item is in changes its embedding by rounding alone (1e-7)."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, device: str = "cpu", batch_size: int = 64) -> None:
         """Load a CLIP by name.
+
+        Args:
+            batch_size: how many pictures or texts are encoded together.
 
         Raises:
             ValueError: if nothing of that name can be loaded here.
         """
         self.name = name
+        self.device = device
+        self._batch = batch_size
         folder = MICRO_FOLDER if name == "micro" else Path(name)
         with torch.random.fork_rng(devices=[]):  # open_clip draws weights before it reads them
             found = _from_folder(folder) if (folder / "open_clip_config.json").is_file() else _from_open_clip(name)
@@ -47,16 +51,44 @@ class FrozenClip:
             raise ValueError(
                 f"CLIP {name!r}: its tokenizer knows {words} tokens, its text tower {rows}; use matching files"
             )
-        self.model.eval().requires_grad_(False)
+        self.model.eval().requires_grad_(False).to(device)
+
+    @cached_property
+    def dim(self) -> int:
+        """Dimension of the embeddings."""
+        with torch.no_grad():
+            return int(self.model.encode_text(self._tokenize([""]).to(self.device)).shape[1])
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the weights, in name order: two CLIPs of one digest give the same conditions."""
+        """SHA-256 over the weights, in name order, and the activation: CLIPs of one digest give the same conditions."""
+        from open_clip.transformer import QuickGELU
+
         total = hashlib.sha256()
+        if any(isinstance(module, QuickGELU) for module in self.model.modules()):
+            total.update(b"QuickGELU")
         for key, value in sorted(self.model.state_dict().items()):
             total.update(key.encode())
             total.update(value.detach().cpu().float().contiguous().numpy().tobytes())
         return total.hexdigest()
+
+    def expect(self, what: str, dim: int, digest: str | None = None) -> None:
+        """Make sure that vectors made elsewhere are of this CLIP's space.
+
+        Args:
+            what: whose vectors they are, for the message.
+            digest: SHA-256 of the CLIP that made them, None where it is not known.
+
+        Raises:
+            ValueError: another dimension or digest.
+        """
+        if dim != self.dim:
+            raise ValueError(f"{what} has {dim} dimensions, CLIP {self.name} has {self.dim}: it is of another space")
+        if digest is not None and digest != self.digest:
+            raise ValueError(
+                f"{what} was made with a CLIP of sha256 {digest[:12]}, CLIP {self.name} has {self.digest[:12]}: "
+                "it is of another space"
+            )
 
     @torch.no_grad()
     def encode_image(self, pictures: Pictures) -> NDArray[np.float32]:
@@ -64,19 +96,23 @@ class FrozenClip:
         from PIL import Image
 
         found = []
-        for start in range(0, len(pictures), _BATCH):
-            batch = [p if isinstance(p, Image.Image) else Image.fromarray(p) for p in pictures[start : start + _BATCH]]
-            found.append(self.model.encode_image(torch.stack([self._preprocess(p) for p in batch]), normalize=True))
-        return np.asarray(torch.cat(found).float().numpy())
+        for start in range(0, len(pictures), self._batch):
+            part = pictures[start : start + self._batch]
+            batch = [p if isinstance(p, Image.Image) else Image.fromarray(p) for p in part]
+            ready = torch.stack([self._preprocess(p) for p in batch]).to(self.device)
+            found.append(self.model.encode_image(ready, normalize=True))
+        return np.asarray(torch.cat(found).float().cpu().numpy())
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; longer ones are cut at the context length, as CLIP does."""
         found = [
-            self.model.encode_text(self._tokenize(list(texts[start : start + _BATCH])), normalize=True)
-            for start in range(0, len(texts), _BATCH)
+            self.model.encode_text(
+                self._tokenize(list(texts[start : start + self._batch])).to(self.device), normalize=True
+            )
+            for start in range(0, len(texts), self._batch)
         ]
-        return np.asarray(torch.cat(found).float().numpy())
+        return np.asarray(torch.cat(found).float().cpu().numpy())
 
 
 def _from_folder(folder: Path) -> tuple[Any, Any, Any]:
@@ -106,8 +142,13 @@ def _from_open_clip(name: str) -> tuple[Any, Any, Any]:
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag not in tags:  # without one open_clip would hand out random weights
         raise ValueError(f"CLIP {architecture} has no weights {tag!r}; give {architecture}/TAG, of {', '.join(tags)}")
-    try:
-        model, _, preprocess = open_clip.create_model_and_transforms(architecture, pretrained=tag)
+    quick = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
+    try:  # OpenAI's weights were trained with QuickGELU; without it they load, and embed another way
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            architecture, pretrained=tag, force_quick_gelu=quick
+        )
     except (RuntimeError, OSError) as error:
-        raise ValueError(f"weights of CLIP {name!r} are neither in the cache nor to be had: {error}") from error
+        raise ValueError(
+            f"weights of CLIP {name!r} are not on this machine; type: clipsonic weights fetch {name}"
+        ) from error
     return model, preprocess, open_clip.get_tokenizer(architecture)

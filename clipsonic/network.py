@@ -50,15 +50,33 @@ def build_network(mel: MelConfig, condition_dim: int, config: NetworkConfig) -> 
     )
 
 
+@dataclass(frozen=True)
+class NetworkSize:
+    """Trained numbers, and floating-point operations of one evaluation on one clip (a multiply and an add are two)."""
+
+    parameters: int
+    flops: int
+
+
+def measure_network(mel: MelConfig, condition_dim: int, config: NetworkConfig) -> NetworkSize:
+    """What a network is and costs, counted on the meta device: nothing is computed."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network = build_network(mel, condition_dim, config)
+        predict(network, torch.zeros(1, mel.channels, *mel.grid), torch.zeros(1), torch.zeros(1, condition_dim))
+    return NetworkSize(sum(each.numel() for each in network.parameters()), counter.get_total_flops())
+
+
 @lru_cache(maxsize=8)
-def _positions(rows: int, columns: int) -> Tensor:
-    place = (torch.arange(rows) + 0.5) / rows
+def _positions(rows: int, columns: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    place = (torch.arange(rows, device="cpu") + 0.5) / rows
     waves = torch.stack([torch.cos(torch.pi * (k + 1) * place) for k in range(POSITIONS)])
-    return waves[None, :, :, None].expand(1, POSITIONS, rows, columns)
+    return waves[None, :, :, None].expand(1, POSITIONS, rows, columns).to(device, dtype)
 
 
 def predict(network: torch.nn.Module, noisy: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
     """The network's output for noisy patches (items, channels, rows, columns): same shape, in the scheduler's terms."""
-    positions = _positions(*noisy.shape[-2:]).to(noisy).expand(len(noisy), -1, -1, -1)
+    positions = _positions(*noisy.shape[-2:], noisy.device, noisy.dtype).expand(len(noisy), -1, -1, -1)
     result: Tensor = network(torch.cat([noisy, positions], 1), timestep, None, class_labels=condition).sample
     return result

@@ -11,7 +11,12 @@ from torch import Tensor
 
 def addressed_noise(seed: int, ids: Sequence[str], purpose: str, shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise, (items, *shape), float32; item k depends on (seed, ids[k], purpose) and nothing else."""
-    return torch.stack([torch.randn(shape, generator=_generator(seed, name, purpose)) for name in ids])
+    return torch.stack([torch.randn(shape, generator=each) for each in addressed_generators(seed, ids, purpose)])
+
+
+def addressed_generators(seed: int, ids: Sequence[str], purpose: str) -> list[torch.Generator]:
+    """One CPU generator per item, for schedulers that draw noise at every step; diffusers takes such a list."""
+    return [_generator(seed, name, purpose) for name in ids]
 
 
 def _generator(seed: int, name: str, purpose: str) -> torch.Generator:

@@ -17,18 +17,20 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, PriorTransformer, UNet2DConditionModel
+from diffusers import DiffusionPipeline, PriorTransformer, SchedulerMixin, UNet2DConditionModel
 from diffusers.utils import logging
 from numpy.typing import NDArray
 from torch import Tensor
 
 from clipsonic.clip import FrozenClip, Pictures
+from clipsonic.diffusion import check_scheduler, make_sampler, set_steps
 from clipsonic.mel import LogMel, denormalise, from_patches
-from clipsonic.network import predict
-from clipsonic.noise import addressed_noise
+from clipsonic.model_folder import beside, check_model_folder, find_model_folder, replace_folder
+from clipsonic.noise import addressed_generators, addressed_noise
 from clipsonic.prior import sample_image_embedding
+from clipsonic.sampling import Precision, sample_patches
 from clipsonic.settings import Settings
-from clipsonic.vocoder import GriffinLimVocoder, within_full_scale
+from clipsonic.vocoders import check_vocoder, load_vocoder, within_full_scale
 
 ROUTES: Final = ("image", "text", "text+shift", "text+prior-pd", "text+prior-sd", "unconditional")
 Vectors = NDArray[np.float32]
@@ -48,14 +50,18 @@ class GeneratedAudio:
 
 
 class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is untyped
-    """A trained CLIPSonic with its priors. `from_pretrained` and `save_pretrained` read and write a model folder."""
+    """A trained CLIPSonic with its priors. `from_pretrained` and `save_pretrained` read and write a model folder.
+
+    `to(device)` moves it; noise is drawn on the CPU in float32 wherever it runs, so every device starts alike.
+    `unet.compile()` (torch's own) makes long runs faster.
+    """
 
     _optional_components = ["prior_pd", "prior_sd"]  # noqa: RUF012 - diffusers' own name and type
 
     def __init__(
         self,
         unet: UNet2DConditionModel,
-        scheduler: DPMSolverMultistepScheduler,
+        scheduler: SchedulerMixin,
         prior_pd: PriorTransformer | None = None,
         prior_sd: PriorTransformer | None = None,
         settings: dict[str, Any] | None = None,
@@ -63,16 +69,49 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         super().__init__()
         if settings is None:
             raise ValueError("a CLIPSonic needs its settings: see clipsonic.settings.Settings")
-        if getattr(scheduler.config, "clip_sample", False):  # DDIM's and DDPM's default: FAD 0.95 instead of 0.08
-            raise ValueError(
-                f"this {type(scheduler).__name__} clips predictions to [-1, 1], and log-mels go beyond: "
-                "make it with clip_sample=False"
-            )
+        what = Settings.from_dict(settings)
+        check_scheduler(scheduler, what.diffusion)
+        check_vocoder(what.vocoder, what.mel)
         self.register_modules(unet=unet, scheduler=scheduler, prior_pd=prior_pd, prior_sd=prior_sd)
         self.register_to_config(settings=settings)
-        self.what = Settings.from_dict(settings)
-        self.log_mel_of = LogMel(self.what.mel)
-        self.vocoder = GriffinLimVocoder(self.what.mel)
+        self.what = what
+        self.log_mel_of = LogMel(what.mel)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, revision: str | None = None) -> CLIPSonicPipeline:
+        """Read a model folder, or one of a hub by its id `owner/name`; in evaluation mode, float32, on the CPU.
+
+        Raises:
+            ValueError: one line, if the folder lacks a part, key or tensor, or has one that this version does not know.
+        """
+        folder = find_model_folder(source, revision)
+        check_model_folder(folder)
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            loaded: CLIPSonicPipeline = super().from_pretrained(
+                str(folder), dtype=torch.float32, low_cpu_mem_usage=False
+            )
+        finally:
+            if bars:
+                logging.enable_progress_bar()
+        for part in (loaded.unet, loaded.prior_pd, loaded.prior_sd):
+            if part is not None:
+                part.eval().requires_grad_(False)
+        return loaded
+
+    def save_pretrained(self, save_directory: str | Path, safe_serialization: bool = True) -> None:
+        """Write a model folder. A new one is whole or absent; in one that exists, every file is, the index last.
+
+        Raises:
+            ValueError: if pickles are asked for, which `from_pretrained` does not read.
+        """
+        if not safe_serialization:
+            raise ValueError("a model folder holds safetensors: leave safe_serialization=True")
+        folder = Path(save_directory)
+        with beside(folder) as partial:
+            super().save_pretrained(str(partial), safe_serialization=True)
+            replace_folder(partial, folder)
 
     @cached_property
     def clip(self) -> FrozenClip:
@@ -83,7 +122,30 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         """
         if self.what.clip is None:
             raise ValueError("this model has no CLIP: give CLIPSonicPipeline.generate its condition vectors")
-        return FrozenClip(self.what.clip)
+        loaded = FrozenClip(self.what.clip, device=str(self.device))
+        loaded.expect("the condition of this model", self.what.conditioning.dim, self.what.clip_sha256)
+        return loaded
+
+    @cached_property
+    def vocoder(self) -> torch.nn.Module:
+        """The vocoder of the settings, its weights from the hub's cache, unless `use_vocoder` named another.
+
+        Raises:
+            ValueError: if its weights are not on this machine.
+        """
+        return load_vocoder(self.what.vocoder, self.what.mel)
+
+    def use_vocoder(self, name: str, weights: Path | None = None) -> None:
+        """Hear this model through another vocoder than the one of its settings, which stay.
+
+        Args:
+            name: one of `clipsonic.vocoders.VOCODERS`.
+            weights: folder of a BigVGAN's two files; None looks in the hub's cache.
+
+        Raises:
+            ValueError: if it does not exist, takes another mel definition, or its weights are missing or do not fit.
+        """
+        self.vocoder = load_vocoder(name, self.what.mel, weights)
 
     def encode_image(self, images: Pictures) -> Vectors:
         """CLIP image embeddings, unit vectors (items, dim)."""
@@ -101,6 +163,7 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         image: Vectors | None = None,
         text: Vectors | None = None,
         seed: int = 0,
+        prior_samples: int = 1,
     ) -> Vectors | None:
         """Turn query embeddings into conditions by a route; None means no condition.
 
@@ -108,6 +171,7 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
             route: one of `ROUTES`.
             ids: addresses of the prior's noise.
             image, text: unit vectors (items, dim), as the route needs.
+            prior_samples: how many vectors a prior draws for each text; the one nearest to the text is kept.
 
         Raises:
             ValueError: for an unknown route, a missing embedding, or a prior this model folder does not hold.
@@ -130,7 +194,7 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
             return given
         if route == "text+shift":
             return self._mean_shift(given)
-        return self._through_prior(route, given, ids, seed)
+        return self._through_prior(route, given, ids, seed, prior_samples)
 
     def _mean_shift(self, text: Vectors) -> Vectors:
         known = self.what.conditioning
@@ -139,14 +203,13 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         shifted = text - np.asarray(known.text_mean, np.float32) + np.asarray(known.image_mean, np.float32)
         return np.asarray(shifted / np.linalg.norm(shifted, axis=1, keepdims=True), np.float32)
 
-    def _through_prior(self, route: str, text: Vectors, ids: Sequence[str], seed: int) -> Vectors:
+    def _through_prior(self, route: str, text: Vectors, ids: Sequence[str], seed: int, samples: int) -> Vectors:
         prior = self.prior_pd if route == "text+prior-pd" else self.prior_sd
         if prior is None:
             raise ValueError(f"route {route!r} needs a prior that this model folder does not hold")
-        found = sample_image_embedding(
-            prior, torch.from_numpy(text), ids, seed, self.what.prior_guidance_scale, self.what.prior_steps
-        )
-        return np.asarray(found.numpy())
+        asked, what = torch.from_numpy(text).to(self.device), self.what
+        found = sample_image_embedding(prior, asked, ids, seed, what.prior_guidance_scale, what.prior_steps, samples)
+        return np.asarray(found.cpu().numpy())
 
     def standardise(self, condition: Vectors | None, items: int) -> Tensor:
         """Unit vectors to what the network was trained on, (items, dim); no condition is the zero vector."""
@@ -165,7 +228,9 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         seed: int = 0,
         guidance_scale: float | None = None,
         steps: int | None = None,
+        sampler: str | None = None,
         batch_size: int = 10,
+        precision: Precision = "float32",
         progress: Callable[[int], None] | None = None,
     ) -> GeneratedAudio:
         """Generate one sound per id. Noise is addressed by (seed, id): neither order nor company changes a sound.
@@ -176,54 +241,64 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         Args:
             condition: unit vectors (items, dim), or None for unconditional sounds.
             guidance_scale: classifier-free guidance (Ho & Salimans 2022); 1 is none. Default: the model folder's.
-            steps: evaluations of the sampler. Default: the model folder's.
+            steps: of the sampler; `heun` and `edm` ask the network twice in each. Default: the model folder's.
+            sampler: a name in `clipsonic.diffusion.SAMPLERS`. Default: the model folder's scheduler.
+            precision: `bfloat16` runs the network under autocast: faster on a GPU, other sounds than `float32`.
             progress: called with the number of sounds finished after each batch.
 
         Raises:
-            ValueError: no id, fewer than 1 step, or conditions of the wrong shape.
+            ValueError: no id, a number of steps that the sampler does not take, conditions of the wrong shape, or a
+                vocoder without weights; all before anything is sampled.
         """
         steps = self.what.steps if steps is None else steps
         if not ids or steps < 1 or batch_size < 1:
             raise ValueError(f"{len(ids)} ids, {steps} steps, batches of {batch_size}: at least 1 of each is needed")
+        scheduler = self._scheduler(sampler)
+        set_steps(scheduler, steps)
         if condition is not None and condition.shape != (expected := (len(ids), self.what.conditioning.dim)):
             raise ValueError(f"expected conditions of shape {expected}, got {condition.shape}")
-        scale = self.what.guidance_scale if guidance_scale is None else guidance_scale
-        asked = self.standardise(condition, len(ids))
-        mels, samples, gains = [], [], []
+        scale = 1.0 if condition is None else self.what.guidance_scale if guidance_scale is None else guidance_scale
+        mel, vocoder = self.what.mel, self.vocoder.to(self.device)
+        if self.device.type == "cuda":  # cuDNN's fast convolutions; on a CPU it would change the last bits
+            self.unet.to(memory_format=torch.channels_last)
+        asked = self.standardise(condition, len(ids)).to(self.device)
+        samples: list[Tensor] = []
+        mels: list[Tensor] = []
+        gains: list[Tensor] = []
         for start in range(0, len(ids), batch_size):
             rows = list(range(start, min(start + batch_size, len(ids))))
             filled = rows + rows[:1] * (batch_size - len(rows))
-            free = scale == 1.0 or condition is None
-            patches = self._denoise(asked[filled], [ids[k] for k in filled], seed, 1.0 if free else scale, steps)
-            mels.append(denormalise(from_patches(patches[: len(rows)], self.what.mel), self.what.mel))
-            turned_down, gain = within_full_scale(self.vocoder(mels[-1]))
-            samples.append(turned_down)
-            gains.append(gain)
+            names = [ids[row] for row in filled]
+            set_steps(scheduler, steps)
+            patches = sample_patches(
+                self.unet,
+                scheduler,
+                addressed_noise(seed, names, "mel", (mel.channels, *mel.grid)).to(self.device),
+                asked[filled],
+                guidance_scale=scale,
+                generators=addressed_generators(seed, names, "sampler"),
+                precision=precision,
+            )
+            log_mel = denormalise(from_patches(patches[: len(rows)], mel), mel)
+            turned_down, gain = within_full_scale(vocoder(log_mel))
+            for parts, made in ((samples, turned_down), (mels, log_mel), (gains, gain)):
+                parts.append(made.cpu())
             if progress is not None:
-                progress(len(mels[-1]))
+                progress(len(rows))
         return GeneratedAudio(
-            torch.cat(samples).numpy(), torch.cat(mels).numpy(), torch.cat(gains).numpy(), self.what.mel.rate_hz
+            torch.cat(samples).numpy(), torch.cat(mels).numpy(), torch.cat(gains).numpy(), mel.rate_hz
         )
 
-    def _denoise(self, asked: Tensor, ids: Sequence[str], seed: int, scale: float, steps: int) -> Tensor:
-        mel = self.what.mel
-        scheduler = type(self.scheduler).from_config(self.scheduler.config)
-        scheduler.set_timesteps(steps)
-        sample = addressed_noise(seed, ids, "mel", (mel.channels, *mel.grid)) * scheduler.init_noise_sigma
-        both = torch.cat([torch.zeros_like(asked), asked])
-        for timestep in scheduler.timesteps:
-            inputs = scheduler.scale_model_input(sample, timestep)
-            if scale == 1.0:
-                guess = predict(self.unet, inputs, timestep, asked)
-            else:
-                free, told = predict(self.unet, torch.cat([inputs, inputs]), timestep, both).chunk(2)
-                guess = free + scale * (told - free)
-            sample = scheduler.step(guess, timestep, sample).prev_sample
-        return torch.as_tensor(sample)
+    def _scheduler(self, sampler: str | None) -> SchedulerMixin:
+        """A scheduler of this call's own: they carry state from step to step."""
+        if sampler is not None:
+            return make_sampler(sampler, self.what.diffusion)
+        return type(self.scheduler).from_config(self.scheduler.config)
 
     def vocode(self, log_mel: Vectors) -> Vectors:
         """Log-mel (items, bands, frames) to samples (items, frames * hop) in [-1, 1], turned down where need be."""
-        return np.asarray(within_full_scale(self.vocoder(torch.from_numpy(log_mel)))[0].numpy())
+        given = torch.from_numpy(log_mel).to(self.device)
+        return np.asarray(within_full_scale(self.vocoder.to(self.device)(given))[0].cpu().numpy())
 
     def log_mel(self, samples: Vectors) -> Vectors:
         """Samples (items, time) at the model's rate to log-mel (items, bands, frames)."""
@@ -235,24 +310,6 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         return CLIPSonicPipeline(self.unet, self.scheduler, self.prior_pd, self.prior_sd, changed.as_dict())
 
 
-def load_model(folder: Path) -> CLIPSonicPipeline:
-    """Read a model folder in evaluation mode, float32.
-
-    Raises:
-        ValueError: if the folder holds no model, naming what is missing.
-    """
-    if not (folder / "model_index.json").is_file():
-        raise ValueError(f"{folder} holds no model: model_index.json is missing (clipsonic train writes such a folder)")
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        loaded: CLIPSonicPipeline = CLIPSonicPipeline.from_pretrained(
-            str(folder), dtype=torch.float32, low_cpu_mem_usage=False
-        )
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-    for part in (loaded.unet, loaded.prior_pd, loaded.prior_sd):
-        if part is not None:
-            part.eval().requires_grad_(False)
-    return loaded
+def load_model(source: str | Path) -> CLIPSonicPipeline:
+    """`CLIPSonicPipeline.from_pretrained`: a model folder, or a hub id, in evaluation mode, float32."""
+    return CLIPSonicPipeline.from_pretrained(source)

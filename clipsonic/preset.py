@@ -1,39 +1,26 @@
-"""Presets: one TOML file per size of model, every key with its provenance in a comment beside it."""
+"""Presets: one TOML file per size of model, every key with its provenance in a comment behind it.
+
+Provenance is `paper` (documented for CLIPSonic), `predecessor` (the first author's earlier code) or `choice` (ours),
+and a reason where there is one: `hop = 256  # choice: BigVGAN's`.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from clipsonic.diffusion import Diffusion
 from clipsonic.mel import MelConfig
 from clipsonic.network import NetworkConfig
+from clipsonic.training.config import TrainingConfig
 
 PRESETS = Path(__file__).parent / "presets"
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained. `batch` is over all processes; `condition_dropout` a probability."""
-
-    steps: int
-    batch: int
-    learning_rate: float
-    warm_up: int
-    weight_decay: float
-    ema_decay: float
-    condition_dropout: float
-    precision: str
-    standardise: bool
-    save_every: int = 1000
-    report_every: int = 100
-
-    def __post_init__(self) -> None:
-        counts = ("steps", "batch", "warm_up", "save_every", "report_every")
-        if small := [name for name in counts if getattr(self, name) < 1]:
-            raise ValueError(f"training: {', '.join(small)} must be at least 1")
+_KEY: Final = re.compile(r"(?P<key>\w+) *= *(?P<value>[^#]+?) *# *(?P<provenance>(paper|predecessor|choice)\b.*)")
 
 
 @dataclass(frozen=True)
@@ -48,17 +35,24 @@ class SamplingConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """All that a size of model is made of, one section of the TOML file each."""
+    """All that a size of model is made of, one section of the TOML file each, and two keys before the first section.
+
+    clip: the CLIP to prepare with (`clipsonic.clip.FrozenClip`). vocoder: a name in `clipsonic.vocoders.VOCODERS`.
+    """
 
     mel: MelConfig
     network: NetworkConfig
+    diffusion: Diffusion
     training: TrainingConfig
     sampling: SamplingConfig
+    clip: str = "micro"
+    vocoder: str = "griffin-lim"
 
 
-_SECTIONS: Final[dict[str, type]] = {
+SECTIONS: Final[dict[str, type]] = {
     "mel": MelConfig,
     "network": NetworkConfig,
+    "diffusion": Diffusion,
     "training": TrainingConfig,
     "sampling": SamplingConfig,
 }
@@ -69,28 +63,82 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
-def load_preset(name: str) -> Preset:
-    """Read a preset by name, or from a TOML file by path.
+def preset_file(name: str) -> Path:
+    """The file of a preset: by name, or a TOML file by path.
 
     Raises:
-        ValueError: naming the nearest preset, or the unknown or missing key.
+        ValueError: naming the nearest preset.
     """
     path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
     if not path.is_file():
         near = difflib.get_close_matches(name, preset_names(), 1)
         hint = f"; did you mean {near[0]!r}?" if near else ";"
         raise ValueError(f"preset {name!r} does not exist{hint} presets: {', '.join(preset_names())}, or a .toml file")
+    return path
+
+
+def load_preset(name: str) -> Preset:
+    """Read a preset by name, or from a TOML file by path.
+
+    Raises:
+        ValueError: naming the nearest preset, or the unknown or missing key.
+    """
+    path = preset_file(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
-    if unknown := set(table) - set(_SECTIONS):
-        raise ValueError(f"{path}: unknown section {', '.join(sorted(unknown))}; known: {', '.join(_SECTIONS)}")
+    names = {key: table.pop(key) for key in ("clip", "vocoder") if key in table}
+    if wrong := [f"{key} = {value!r}" for key, value in names.items() if not isinstance(value, str)]:
+        raise ValueError(f"{path}: {', '.join(wrong)}: expected a name in quotes")
+    if unknown := [key for key, value in table.items() if key not in SECTIONS or not isinstance(value, dict)]:
+        raise ValueError(f"{path}: unknown section {', '.join(sorted(unknown))}; known: {', '.join(SECTIONS)}")
     parts: dict[str, Any] = {}
-    for section, kind in _SECTIONS.items():
+    for section, kind in SECTIONS.items():
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.get(section, {}).items()}
         try:
             parts[section] = kind(**values)
         except TypeError as error:
             raise ValueError(f"{path}: [{section}] {str(error).split('__init__() ')[-1]}") from error
-    return Preset(**parts)
+        except ValueError as error:
+            raise ValueError(f"{path}: [{section}] {error}") from error
+    return Preset(**parts, **names)
+
+
+def condition_dim(preset: Preset) -> int:
+    """Dimension of the vectors of a preset's CLIP, by its name alone.
+
+    Raises:
+        ValueError: if it is neither the one that ships, a folder, nor an architecture of open_clip.
+    """
+    import open_clip
+
+    from clipsonic.clip import MICRO_FOLDER
+
+    folder = MICRO_FOLDER if preset.clip == "micro" else Path(preset.clip)
+    if (config := folder / "open_clip_config.json").is_file():
+        return int(json.loads(config.read_text())["model_cfg"]["embed_dim"])
+    if (known := open_clip.get_model_config(preset.clip.split("/")[0])) is None:
+        raise ValueError(f"CLIP {preset.clip!r} of the preset is neither micro, a folder, nor known to open_clip")
+    return int(known["embed_dim"])
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """A key of a preset as its file has it. `section` is empty for keys before the first section."""
+
+    section: str
+    key: str
+    value: str
+    provenance: str
+
+
+def read_provenance(name: str) -> list[Provenance]:
+    """The keys of a preset's file, in its order, with the comment behind each; those without one are left out."""
+    section, found = "", []
+    for line in preset_file(name).read_text(encoding="utf-8").splitlines():
+        if heading := re.match(r"\[(\w+)\]", line):
+            section = heading[1]
+        elif match := _KEY.match(line):
+            found.append(Provenance(section, match["key"], match["value"], match["provenance"].strip()))
+    return found

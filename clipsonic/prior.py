@@ -38,23 +38,57 @@ def prior_scheduler() -> DPMSolverMultistepScheduler:
 
 @torch.no_grad()
 def sample_image_embedding(
-    prior: PriorTransformer, text: Tensor, ids: Sequence[str], seed: int, guidance_scale: float, steps: int
+    prior: PriorTransformer,
+    text: Tensor,
+    ids: Sequence[str],
+    seed: int,
+    guidance_scale: float,
+    steps: int,
+    samples: int = 1,
 ) -> Tensor:
     """Draw one image embedding for each text embedding.
 
     Args:
-        text: unit vectors, (items, dim).
+        text: unit vectors, (items, dim), on the prior's device.
         ids: addresses of the noise, one per item.
         guidance_scale: 1 samples the prior as trained; larger values keep closer to the text.
+        samples: how many are drawn for each, of which the one nearest to the text is kept (DALL-E 2 draws 2).
 
     Returns:
         Unit vectors, (items, dim).
     """
+    purposes = ["prior", *(f"prior {number}" for number in range(1, samples))]
+    drawn = [_draw(prior, text, ids, seed, guidance_scale, steps, purpose) for purpose in purposes]
+    return nearest_to_text(torch.stack(drawn), text)
+
+
+def _draw(
+    prior: PriorTransformer,
+    text: Tensor,
+    ids: Sequence[str],
+    seed: int,
+    guidance_scale: float,
+    steps: int,
+    purpose: str,
+) -> Tensor:
     scheduler = prior_scheduler()
     scheduler.set_timesteps(steps)
-    sample = addressed_noise(seed, ids, "prior", (text.shape[1],)) * scheduler.init_noise_sigma
+    sample = addressed_noise(seed, ids, purpose, (text.shape[1],)).to(text.device) * scheduler.init_noise_sigma
     both = torch.cat([torch.zeros_like(text), text])
     for timestep in scheduler.timesteps:
         empty, told = prior(torch.cat([sample, sample]), timestep, both).predicted_image_embedding.chunk(2)
         sample = scheduler.step(empty + guidance_scale * (told - empty), timestep, sample).prev_sample
     return torch.nn.functional.normalize(prior.post_process_latents(sample), dim=-1)
+
+
+def nearest_to_text(drawn: Tensor, text: Tensor) -> Tensor:
+    """Of several draws the one with the highest cosine to the text (Ramesh et al. 2022, sec. 2.2).
+
+    Args:
+        drawn: unit vectors (draws, items, dim). text: (items, dim), of any length.
+
+    Returns:
+        Unit vectors, (items, dim).
+    """
+    best = (drawn * torch.nn.functional.normalize(text, dim=-1)).sum(-1).argmax(0)
+    return drawn[best, torch.arange(drawn.shape[1], device=drawn.device)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
+from clipsonic.diffusion import Diffusion
 from clipsonic.mel import MelConfig
 
 
@@ -26,11 +27,18 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that turns the weights of a model folder into sounds. `clip` is None where vectors are handed in."""
+    """Everything that turns the weights of a model folder into sounds. `clip` is None where vectors are handed in.
+
+    clip_sha256: `FrozenClip.digest` of the CLIP whose vectors the network was trained on; None where it is not known.
+    vocoder: a name in `clipsonic.vocoders.VOCODERS`.
+    """
 
     mel: MelConfig
     conditioning: Conditioning
     clip: str | None
+    clip_sha256: str | None = None
+    diffusion: Diffusion = field(default_factory=Diffusion)
+    vocoder: str = "griffin-lim"
     guidance_scale: float = 2.0
     steps: int = 20
     prior_guidance_scale: float = 2.0
@@ -49,16 +57,33 @@ class Settings:
             ValueError: naming a key that is missing or unknown.
         """
         _check_keys("model settings", values, cls)
-        conditioning, mel = values["conditioning"], values["mel"]
-        if not isinstance(conditioning, dict) or not isinstance(mel, dict):
-            raise ValueError("model settings: conditioning and mel must be tables")
-        _check_keys("model settings, conditioning", conditioning, Conditioning)
-        vectors: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in conditioning.items()}
-        parts: dict[str, Any] = {"mel": MelConfig.from_dict(mel), "conditioning": Conditioning(**vectors)}
+        tables: dict[str, dict[str, Any]] = {}
+        for key, kind in (("mel", MelConfig), ("conditioning", Conditioning), ("diffusion", Diffusion)):
+            table = values[key]
+            if not isinstance(table, dict):
+                raise ValueError(f"model settings: {key} must be a table, found {table!r}")
+            _check_keys(f"model settings, {key}", table, kind)
+            tables[key] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        parts: dict[str, Any] = {
+            "mel": MelConfig(**tables["mel"]),
+            "conditioning": Conditioning(**tables["conditioning"]),
+            "diffusion": Diffusion(**tables["diffusion"]),
+        }
         return cls(**{**values, **parts})
 
 
-def _check_keys(what: str, values: Collection[str], kind: type[Settings] | type[Conditioning]) -> None:
-    known, found = {each.name for each in fields(kind)}, set(values)
-    if found != known:
-        raise ValueError(f"{what}: missing {sorted(known - found)}, unknown {sorted(found - known)}")
+_KINDS: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
+    "int": (int, "a number"),
+    "float": ((int, float), "a number"),
+    "str": (str, "a text"),
+}
+
+
+def _check_keys(what: str, values: Mapping[str, object], kind: type) -> None:
+    known, found = {each.name: str(each.type) for each in fields(kind)}, set(values)
+    if found != set(known):
+        raise ValueError(f"{what}: missing {sorted(set(known) - found)}, unknown {sorted(found - set(known))}")
+    for name, value in values.items():
+        expected, told = _KINDS.get(known[name], (object, ""))
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not object):
+            raise ValueError(f"{what}: {name} must be {told}, found {value!r}")

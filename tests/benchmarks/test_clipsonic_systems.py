@@ -13,15 +13,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from safetensors.torch import save_file
 
+from clipsonic.diffusion import make_sampler
 from clipsonic.mel import MelConfig
 from clipsonic.network import NetworkConfig, build_network
 from clipsonic.pipeline import CLIPSonicPipeline
 from clipsonic.prior import build_prior
 from clipsonic.settings import Conditioning, Settings
-from clipsonic.train import SCHEDULE
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.registry import SYSTEMS, load
 from clipsonic_benchmarks.split import Item, read_item_sound, read_split
@@ -65,7 +64,9 @@ def model(tmp_path_factory: pytest.TempPathFactory, clip_folder: Path) -> Path:
     for prior in priors:
         prior.requires_grad_(False).clip_std.fill_(0.4)
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    pipe = CLIPSonicPipeline(network, DPMSolverMultistepScheduler(**SCHEDULE), *priors, settings=settings.as_dict())
+    pipe = CLIPSonicPipeline(
+        network, make_sampler("dpm-solver++", settings.diffusion), *priors, settings=settings.as_dict()
+    )
     pipe.save_pretrained(str(folder), safe_serialization=True)
     return folder
 

@@ -20,11 +20,15 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from clipsonic.checkpoint import load_checkpoint
-from clipsonic.data import Preparation, PreparedData, prepare
+from clipsonic.clips import Preparation
+from clipsonic.lists import add_captions, items_of_folder
 from clipsonic.pipeline import CLIPSonicPipeline
+from clipsonic.prepare import prepare
+from clipsonic.prepared import PreparedData
 from clipsonic.preset import Preset, load_preset
 from clipsonic.prior import build_prior
-from clipsonic.train import TrainingSet, train
+from clipsonic.training.clipsonic import train
+from clipsonic.training.dataset import TrainingSet, of_frames
 
 DIM = 8
 TINY = """
@@ -106,16 +110,17 @@ def write_video(
     samples: NDArray[np.float32] | None,
     colours: tuple[tuple[int, int, int], ...] = ((200, 30, 30),),
     rate_hz: int = 8000,
+    codecs: tuple[str, str] = ("libx264", "aac"),
 ) -> None:
     """One frame of each colour at 4 frames a second, 32 x 32; samples (time,) or (channels, time), or no sound."""
     with av.open(str(path), "w") as container:  # all streams first: the header is written with the first packet
-        video = container.add_stream("libx264", rate=4) if colours else None
+        video = container.add_stream(codecs[0], rate=4) if colours else None
         channels = np.atleast_2d(samples if samples is not None else np.zeros(0, np.float32))
         layout = "mono" if len(channels) == 1 else "stereo"
-        audio = container.add_stream("aac", rate=rate_hz, layout=layout) if samples is not None else None
+        audio = container.add_stream(codecs[1], rate=rate_hz, layout=layout) if samples is not None else None
         if video is not None:
             video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-            video.options = {"preset": "ultrafast", "threads": "1"}
+            video.options = {"preset": "ultrafast", "threads": "1"} if codecs[0] == "libx264" else {"threads": "1"}
             for colour in colours:
                 picture = np.broadcast_to(np.array(colour, np.uint8), (32, 32, 3)).copy()
                 container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -169,7 +174,8 @@ def captions_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared_folder(tmp_path_factory: pytest.TempPathFactory, videos: Path, clip_folder: Path, preset: Preset) -> Path:
     out = tmp_path_factory.mktemp("prepared") / "data"
-    prepare(videos, out, Preparation(preset.mel, str(clip_folder), 4.0), CAPTIONS)
+    items = add_captions(items_of_folder(videos), CAPTIONS)
+    prepare(videos, items, out, Preparation(preset.mel, str(clip_folder), 4.0))
     return out
 
 
@@ -180,7 +186,7 @@ def prepared(prepared_folder: Path) -> PreparedData:
 
 @pytest.fixture(scope="session")
 def training_set(prepared: PreparedData) -> TrainingSet:
-    return TrainingSet(prepared.log_mels, prepared.frame_vectors(), prepared.clip)
+    return of_frames(prepared)
 
 
 @pytest.fixture(scope="session")
@@ -208,3 +214,114 @@ def complete(run_folder: Path) -> CLIPSonicPipeline:
     known = replace(trained.what.conditioning, image_mean=(0.1,) * DIM, text_mean=(-0.1,) * DIM)
     settings = replace(trained.what, conditioning=known)
     return CLIPSonicPipeline(trained.unet, trained.scheduler, *priors, settings=settings.as_dict())
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run a command that must end with code 2 and one line; return the line."""
+    from clipsonic.cli import run
+
+    def check(*arguments: object) -> str:
+        capsys.readouterr()
+        assert run([str(each) for each in arguments]) == 2
+        out, err = capsys.readouterr()
+        lines = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert out == "" and len(lines) == 1 and err.rstrip("\n").endswith(lines[0]) and "Traceback" not in err
+        return lines[0]
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory, complete: CLIPSonicPipeline) -> Path:
+    """The complete tiny model as a folder."""
+    folder = tmp_path_factory.mktemp("shipped") / "model"
+    complete.save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def karlo_clip_folder(tmp_path_factory: pytest.TempPathFactory, clip_folder: Path) -> Path:
+    """A CLIP whose text tower is as wide as its embeddings, as ViT-L/14's is: Karlo's prior needs that."""
+    folder = tmp_path_factory.mktemp("karlo-clip")
+    config = json.loads((clip_folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= {"width": DIM}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        model = open_clip.CLIP(**config["model_cfg"])
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    state["text_projection"] *= 20  # raw text vectors of a length that is not 1
+    save_file(state, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    (folder / "merges.txt.gz").write_bytes((clip_folder / "merges.txt.gz").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def karlo_folder(tmp_path_factory: pytest.TempPathFactory, karlo_clip_folder: Path) -> Path:
+    """A Karlo with random weights in diffusers' layout, whose text encoder is that of `karlo_clip_folder`."""
+    from diffusers import PriorTransformer, UnCLIPScheduler
+    from safetensors.torch import load_file
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+
+    folder = tmp_path_factory.mktemp("karlo")
+    bytes_of = list(open_clip.tokenizer.bytes_to_unicode().values())
+    merges = [("t", "h"), ("th", "e</w>")]
+    words = [*bytes_of, *(f"{byte}</w>" for byte in bytes_of), *("".join(pair) for pair in merges)]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=16).save_pretrained(str(folder / "tokenizer"))
+    config = CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=DIM,
+        intermediate_size=4 * DIM,
+        projection_dim=DIM,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=16,
+        hidden_act="gelu",
+        bos_token_id=len(words) - 2,
+        eos_token_id=len(words) - 1,
+        pad_token_id=len(words) - 1,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        encoder = CLIPTextModelWithProjection(config)
+        prior = PriorTransformer(
+            num_attention_heads=2, attention_head_dim=8, num_layers=1, embedding_dim=DIM, num_embeddings=16
+        )
+        for parameter in (prior.positional_embedding, prior.prd_embedding):
+            torch.nn.init.normal_(parameter, std=0.1)
+    encoder.load_state_dict(
+        _as_transformers(load_file(karlo_clip_folder / "open_clip_model.safetensors")), strict=False
+    )
+    encoder.save_pretrained(str(folder / "text_encoder"))
+    prior.clip_mean.data.fill_(0.3)
+    prior.clip_std.data.fill_(0.7)
+    prior.save_pretrained(str(folder / "prior"))
+    UnCLIPScheduler(
+        variance_type="fixed_small_log", prediction_type="sample", num_train_timesteps=1000, clip_sample_range=5.0
+    ).save_pretrained(str(folder / "prior_scheduler"))
+    return folder
+
+
+def _as_transformers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The text tower of open_clip's one-layer CLIP under transformers' names."""
+    layer, theirs = "text_model.encoder.layers.0", "transformer.resblocks.0"
+    found = {
+        "text_model.embeddings.token_embedding.weight": state["token_embedding.weight"],
+        "text_model.embeddings.position_embedding.weight": state["positional_embedding"],
+        "text_projection.weight": state["text_projection"].T.contiguous(),
+    }
+    for kind in ("weight", "bias"):
+        query, key, value = state[f"{theirs}.attn.in_proj_{kind}"].chunk(3)
+        names = {"q_proj": query, "k_proj": key, "v_proj": value, "out_proj": state[f"{theirs}.attn.out_proj.{kind}"]}
+        found |= {f"{layer}.self_attn.{name}.{kind}": part for name, part in names.items()}
+        found |= {f"{layer}.layer_norm{n}.{kind}": state[f"{theirs}.ln_{n}.{kind}"] for n in (1, 2)}
+        found[f"{layer}.mlp.fc1.{kind}"] = state[f"{theirs}.mlp.c_fc.{kind}"]
+        found[f"{layer}.mlp.fc2.{kind}"] = state[f"{theirs}.mlp.c_proj.{kind}"]
+        found[f"text_model.final_layer_norm.{kind}"] = state[f"ln_final.{kind}"]
+    return found

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from clipsonic.checkpoint import load_checkpoint, load_optimizer_state, optimizer_state, save_checkpoint
+from clipsonic.checkpoint import load_checkpoint, save_checkpoint
+from clipsonic.training.state import load_optimizer_state, optimizer_state
 
 STATE: dict[str, Any] = {
     "model": {"weight": torch.arange(6.0).reshape(2, 3), "half": torch.ones(3, dtype=torch.float16)},

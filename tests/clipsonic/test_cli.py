@@ -11,35 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from PIL import Image
+from typer.exceptions import Abort
 
 from clipsonic import __version__
 from clipsonic.cli import run
-from clipsonic.data import PreparedData
-from clipsonic.pipeline import CLIPSonicPipeline
+from clipsonic.prepared import PreparedData
 
 Refused = Callable[..., str]
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Run a command that must end with code 2 and one line; return the line."""
-
-    def check(*arguments: object) -> str:
-        assert run([str(each) for each in arguments]) == 2
-        out, err = capsys.readouterr()
-        lines = [line for line in err.splitlines() if line.startswith("error: ")]
-        assert out == "" and len(lines) == 1 and err.rstrip("\n").endswith(lines[0]) and "Traceback" not in err
-        return lines[0]
-
-    return check
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory, complete: CLIPSonicPipeline) -> Path:
-    folder = tmp_path_factory.mktemp("shipped") / "model"
-    complete.save_pretrained(str(folder), safe_serialization=True)
-    return folder
 
 
 def test_from_videos_to_a_sound(
@@ -55,7 +33,7 @@ def test_from_videos_to_a_sound(
     assert run(["prepare", str(videos), "--out", str(data), *how, "--workers", "1", "--json", "-"]) == 0
     told, err = capsys.readouterr()
     assert json.loads(told) == {"schema": 1, "prepared": 3, "skipped": 5, "padded": 0, "out": str(data)}
-    assert f"5 skipped: see {data / 'skipped.jsonl'}" in err and "next: clipsonic train" in err
+    assert "5 skipped (" in err and f"): see {data / 'skipped.jsonl'}" in err and "next: clipsonic train" in err
 
     assert run(["train", str(preset_file), "--data", str(data), "--out", str(out), "--steps", "2"]) == 0
     assert capsys.readouterr().out == f"model in {out / 'model'}\n"
@@ -86,47 +64,7 @@ def test_text_conditions_are_trained_on_captions(
     assert run([*common, "--condition", "text"]) == 0
     assert capsys.readouterr().out == f"model in {tmp_path / 'run' / 'model'}\n"
     assert "another training set: continue it with its own command" in refused(*common)
-    assert "choose image or text" in refused(*common, "--condition", "audio")
-
-
-def test_every_route_of_a_complete_model(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Image.new("RGB", (40, 30), (200, 10, 10)).save(tmp_path / "red.png")
-    heard = {}
-    for route in ("text", "text+shift", "text+prior-pd", "text+prior-sd", "unconditional"):
-        out = tmp_path / f"{route}.wav"
-        assert run(["generate", str(model), "--text", "the dog", "--route", route, "--out", str(out)]) == 0
-        heard[route] = out.read_bytes()
-    assert run(["generate", str(model), "--image", str(tmp_path / "red.png"), "--out", str(tmp_path / "i.wav")]) == 0
-    heard["image"] = (tmp_path / "i.wav").read_bytes()
-    assert len(set(heard.values())) == 6
-    assert run(["generate", str(model), "--text", "the dog", "--out", str(tmp_path / "default.wav")]) == 0
-    assert (tmp_path / "default.wav").read_bytes() == heard["text+prior-pd"]
-    assert "by route 'text+prior-pd'" in capsys.readouterr().out
-
-
-def test_the_same_command_gives_the_same_sound_in_another_file(tmp_path: Path, model: Path) -> None:
-    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
-        out = str(tmp_path / f"{name}.wav")
-        assert run(["generate", str(model), "--text", "the dog", "--seed", seed, "--out", out]) == 0
-    a, b, c = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
-    assert a == b != c
-
-
-def test_a_list_of_prompts(
-    tmp_path: Path, model: Path, complete: CLIPSonicPipeline, capsys: pytest.CaptureFixture[str]
-) -> None:
-    prompts = tmp_path / "prompts.csv"
-    prompts.write_text("id,caption\none,the dog\nmore/two,a bell\n")
-    arguments = ["generate", str(model), "--prompts", str(prompts), "--out", str(tmp_path / "s"), "--route", "text"]
-    assert run([*arguments, "--json", "-"]) == 0
-    record = json.loads(capsys.readouterr().out)
-    assert record["sounds"] == {name: str(tmp_path / "s" / f"{name}.wav") for name in ("one", "more/two")}
-    prompts.write_text("id,caption\nmore/two,a bell\n")
-    arguments[5] = str(tmp_path / "alone")
-    assert run(arguments) == 0
-    both = [soundfile.read(tmp_path / where / "more" / "two.wav", dtype="float32")[0] for where in ("s", "alone")]
-    mels = [complete.log_mel(samples[None]) for samples in both]
-    np.testing.assert_allclose(*mels, atol=0.5)
+    assert "'audio' is not one of 'image', 'text', 'vectors'" in refused(*common, "--condition", "audio")
 
 
 def test_version_and_weights(capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,7 +86,7 @@ def test_real_videos_are_prepared(
     log_mels = data.log_mels(np.arange(6))
     assert log_mels.shape == (6, 64, 128) and torch.isfinite(log_mels).all()
     assert (log_mels.amax((1, 2)) > -3).all()  # there is sound in each
-    assert [len(vectors) for vectors in data.frame_vectors()] == [3] * 6  # at 0, 1 and 2 s of 2.048 s
+    assert [len(vectors) for vectors in data.frames_of(np.arange(6))] == [3] * 6  # at 0, 1 and 2 s of 2.048 s
 
 
 # Mistakes
@@ -188,44 +126,36 @@ def test_mistakes_of_train(tmp_path: Path, prepared_folder: Path, preset_file: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mistakes_of_generate(tmp_path: Path, model: Path, refused: Refused) -> None:
-    out = ("--out", tmp_path / "x.wav")
-    text = ("--text", "a")
-    assert "give one of --text, --image, --prompts; got none" in refused("generate", model, *out)
-    assert "got --text, --image" in refused("generate", model, *out, *text, "--image", "x.png")
-    assert "route 'txt' does not exist; choose one of" in refused("generate", model, *out, *text, "--route", "txt")
-    assert "needs an image query" in refused("generate", model, *out, *text, "--route", "image")
-    assert "holds no model" in refused("generate", tmp_path, *out, *text)
-    assert "no model 'mirco' ships with clipsonic" in refused("generate", "mirco", *out, *text)
-    assert "--steps" in refused("generate", model, *out, *text, "--steps", 0)
-    assert "not a readable picture" in refused("generate", model, *out, "--image", tmp_path / "gone.png")
-    (tmp_path / "text.png").write_text("no picture")
-    assert "not a readable picture" in refused("generate", model, *out, "--image", tmp_path / "text.png")
-    (tmp_path / "p.csv").write_text("id,caption\n")
-    assert "lists no prompt" in refused("generate", model, *out, "--prompts", tmp_path / "p.csv")
-    (tmp_path / "p.csv").write_text("id,caption\n../../x,a\n")
-    assert "would be written outside" in refused("generate", model, *out, "--prompts", tmp_path / "p.csv")
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["p.csv", "text.png"]
-
-
-def test_a_full_disk_is_one_line_and_leaves_nothing(
-    tmp_path: Path, model: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(partial: Path, *rest: object, **named: object) -> None:
-        partial.write_bytes(b"RIFF")
-        raise OSError(28, "No space left on device", str(partial))
-
-    monkeypatch.setattr("clipsonic.sounds.soundfile.write", full)
-    assert "No space left on device" in refused("generate", model, "--text", "a", "--out", tmp_path / "x.wav")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_missing_extra_is_named(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
         raise ModuleNotFoundError("No module named 'diffusers'", name="diffusers")
 
-    monkeypatch.setattr("clipsonic.cli._model", absent)
+    monkeypatch.setattr("clipsonic.commands.info.open_model", absent)
     assert "this needs 'diffusers'" in (line := refused("info", "micro")) and "pip install 'clipsonic[model]'" in line
+
+
+def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from clipsonic.training.stop import Stopped
+
+    def stopped(error: BaseException) -> str:
+        def stop(*arguments: object) -> None:
+            raise error
+
+        monkeypatch.setattr("clipsonic.commands.generate.find_model", stop)
+        capsys.readouterr()
+        assert run(["generate", "micro", "--text", "a", "--out", "x.wav"]) == 130
+        return capsys.readouterr().err.strip()
+
+    line = "error: stopped; what is finished is kept: repeat the command to go on"
+    assert stopped(KeyboardInterrupt()) == line
+
+    from clipsonic.commands.course import show_training
+    from clipsonic.preset import load_preset
+
+    how = load_preset("micro").training
+    with pytest.raises(Abort, match="stopped after step 4 of 9") as caught, show_training(how):
+        raise Stopped("stopped after step 4 of 9")
+    assert stopped(caught.value) == "error: stopped after step 4 of 9: repeat the command to go on"
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -95,3 +95,58 @@ def test_loading_leaves_the_global_generator_alone(clip_folder: Path) -> None:
     before = torch.get_rng_state()
     FrozenClip(str(clip_folder))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_batches_change_rounding_alone(clip: FrozenClip, clip_folder: Path, pictures: np.ndarray) -> None:
+    small = FrozenClip(str(clip_folder), batch_size=3)
+    np.testing.assert_allclose(small.encode_image(pictures[:7]), clip.encode_image(pictures[:7]), atol=1e-6)
+    np.testing.assert_allclose(small.encode_text(TEXTS), clip.encode_text(TEXTS), atol=1e-6)
+
+
+def test_vectors_of_another_space_are_refused_in_one_line(clip: FrozenClip) -> None:
+    assert clip.dim == 8
+    clip.expect("this", 8, clip.digest)
+    clip.expect("this", 8)
+    with pytest.raises(ValueError, match="this has 768 dimensions, CLIP .* has 8: it is of another space"):
+        clip.expect("this", 768)
+    with pytest.raises(ValueError, match=r"this was made with a CLIP of sha256 000000000000, CLIP .*another space"):
+        clip.expect("this", 8, "0" * 64)
+
+
+def test_weights_that_are_not_here_are_named_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="not on this machine; type: clipsonic weights fetch ViT-B-32/laion2b_s34b"):
+        FrozenClip("ViT-B-32/laion2b_s34b_b79k")
+
+
+def test_openai_s_weights_meet_the_activation_they_were_trained_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: np.ndarray
+) -> None:
+    """open_clip takes the exact GELU of the architecture's name, warns, and gives embeddings of another network."""
+    import open_clip
+
+    config = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 16, "head_width": 8, "patch_size": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        quick = open_clip.CLIP(**config, quick_gelu=True)
+    exact = open_clip.CLIP(**config)
+    exact.load_state_dict(quick.state_dict())
+    save_file(quick.state_dict(), tmp_path / "weights.safetensors")
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", config)
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"openai": {"quick_gelu": True}})
+    monkeypatch.setattr("open_clip.factory.download_pretrained", lambda *_, **__: str(tmp_path / "weights.safetensors"))
+    loaded = FrozenClip("tiny/openai")
+    seen = torch.stack([loaded._preprocess(Image.fromarray(each)) for each in pictures[:4]])
+    mine = loaded.encode_image(pictures[:4])
+    with torch.no_grad():
+        right, wrong = (model.eval().encode_image(seen, normalize=True).numpy() for model in (quick, exact))
+    np.testing.assert_allclose(mine, right, atol=1e-6)
+    assert np.abs(mine - wrong).max() > 1e-4  # the version that must fail
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"other": {"quick_gelu": False}})
+    assert FrozenClip("tiny/other").digest != loaded.digest  # the same weights, another network

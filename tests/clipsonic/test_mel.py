@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from clipsonic.mel import LogMel, MelConfig, denormalise, from_patches, mel_filters, normalise, to_patches
+from clipsonic.preset import load_preset
 
 TINY = MelConfig(rate_hz=8000, n_fft=256, hop=64, bands=16, frames=32, f_max_hz=4000.0, patch=(4, 4))
-CONFIGS = [MelConfig(), TINY]
+LARGE = [replace(load_preset(name).mel, frames=32) for name in ("small", "base")]
+CONFIGS = [MelConfig(), TINY, *LARGE]
 
 
 def slaney_filters(config: MelConfig) -> NDArray[np.float64]:
@@ -95,11 +97,29 @@ def test_silence_is_the_floor(config: MelConfig) -> None:
     assert torch.all(LogMel(config)(torch.zeros(1, config.samples)) == torch.log(torch.tensor(config.floor)))
 
 
-def test_normalising_is_undone_exactly_between_floor_and_ceiling() -> None:
-    log_mel = torch.linspace(math.log(TINY.floor), TINY.ceiling, 16 * 32).reshape(1, 16, 32)
-    seen = normalise(log_mel, TINY)
-    torch.testing.assert_close(seen[0, 0, 0], torch.tensor((math.log(TINY.floor) - TINY.centre) / TINY.scale))
-    torch.testing.assert_close(denormalise(seen, TINY), log_mel)
+@pytest.mark.parametrize("config", CONFIGS)
+def test_normalising_is_undone_exactly_between_floor_and_ceiling(config: MelConfig) -> None:
+    log_mel = torch.linspace(math.log(config.floor), config.ceiling, config.bands * config.frames)
+    log_mel = log_mel.reshape(1, config.bands, config.frames)
+    seen = normalise(log_mel, config)
+    torch.testing.assert_close(seen[0, 0, 0], torch.tensor((math.log(config.floor) - config.centre) / config.scale))
+    torch.testing.assert_close(denormalise(seen, config), log_mel, atol=2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_whole_way_to_the_network_and_back_is_lossless(config: MelConfig) -> None:
+    log_mel = LogMel(config)(torch.from_numpy(noise(2, config.samples)).float())
+    seen = to_patches(normalise(log_mel, config), config)
+    torch.testing.assert_close(denormalise(from_patches(seen, config), config), log_mel, atol=2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("config", LARGE)
+def test_a_full_scale_square_wave_is_below_the_ceiling(config: MelConfig) -> None:
+    """The loudest log-mel there is, nearly; a ceiling below it would turn loud sounds down."""
+    pitches_hz = torch.tensor([55.0, 110.0, 305.0, 450.0, 540.0, 900.0, 3000.0])[:, None]
+    waves = torch.sign(torch.sin(2 * torch.pi * pitches_hz * torch.arange(config.samples) / config.rate_hz + 0.1))
+    peak = float(LogMel(config)(waves).max())
+    assert config.ceiling - 0.1 < peak < config.ceiling
 
 
 def test_denormalise_holds_what_the_network_invents_between_floor_and_ceiling() -> None:

@@ -13,10 +13,13 @@ import torch
 from diffusers import DDIMScheduler
 from numpy.typing import NDArray
 
+from clipsonic.diffusion import make_sampler
+from clipsonic.network import build_network
 from clipsonic.pipeline import ROUTES, CLIPSonicPipeline, load_model
+from clipsonic.preset import load_preset
 from clipsonic.prior import sample_image_embedding
 from clipsonic.settings import Conditioning, Settings
-from clipsonic.vocoder import within_full_scale
+from clipsonic.vocoders import within_full_scale
 
 IDS = [f"item-{k}" for k in range(5)]
 Vectors = NDArray[np.float32]
@@ -107,6 +110,44 @@ def test_loading_is_quiet_and_leaves_the_global_generator_alone(
     assert caplog.records == [] and capfd.readouterr() == ("", "")
 
 
+# Vocoders
+
+
+def test_another_vocoder_can_be_heard(complete: CLIPSonicPipeline, vectors: Vectors) -> None:
+    class Silence(torch.nn.Module):
+        def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(log_mel), log_mel.shape[2] * 64)
+
+    model = CLIPSonicPipeline(complete.unet, complete.scheduler, settings=complete.what.as_dict())
+    heard = model.generate(vectors[:1], ["a"], steps=1)
+    model.vocoder = Silence()
+    silent = model.generate(vectors[:1], ["a"], steps=1)
+    np.testing.assert_array_equal(silent.log_mel, heard.log_mel)
+    assert heard.samples.any() and not silent.samples.any()
+    model.use_vocoder("griffin-lim")
+    np.testing.assert_array_equal(model.generate(vectors[:1], ["a"], steps=1).samples, heard.samples)
+
+
+def test_a_vocoder_of_another_mel_is_refused_when_the_model_is_made(complete: CLIPSonicPipeline) -> None:
+    settings = replace(complete.what, vocoder="bigvgan-v2-22khz-80band").as_dict()
+    with pytest.raises(ValueError, match="does not take this model's mel: n_fft 256 .wanted 1024., hop 64"):
+        CLIPSonicPipeline(complete.unet, complete.scheduler, settings=settings)
+    with pytest.raises(ValueError, match="does not take this model's mel"):
+        complete.use_vocoder("bigvgan-v2-24khz-100band")
+
+
+def test_a_vocoder_without_weights_is_refused_before_sampling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds at base size are minutes on a CPU: not after them."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    preset = load_preset("small")
+    with torch.device("meta"):
+        network = build_network(preset.mel, 8, preset.network)
+    settings = Settings(preset.mel, Conditioning(8, 1.0), None, diffusion=preset.diffusion, vocoder=preset.vocoder)
+    model = CLIPSonicPipeline(network, make_sampler("ddim", preset.diffusion), settings=settings.as_dict())
+    with pytest.raises(ValueError, match="not on this machine: clipsonic weights fetch bigvgan-v2-22khz-80band"):
+        model.generate(None, ["a"])
+
+
 # Routes
 
 
@@ -155,6 +196,25 @@ def test_queries_go_through_the_clip_of_the_settings(complete: CLIPSonicPipeline
     assert complete.encode_text(["a", "b"]).shape == (2, 8)
     pictures = np.zeros((3, 20, 30, 3), np.uint8)
     assert complete.encode_image(pictures).shape == (3, 8)
+
+
+def test_another_clip_under_the_same_name_is_refused(complete: CLIPSonicPipeline) -> None:
+    for changed, message in (
+        (replace(complete.what, clip_sha256="0" * 64), "was made with a CLIP of sha256 000000000000"),
+        (replace(complete.what, conditioning=Conditioning(9, 1.0)), "the condition of this model has 9 dimensions"),
+    ):
+        model = CLIPSonicPipeline(complete.unet, complete.scheduler, settings=changed.as_dict())
+        with pytest.raises(ValueError, match=message):
+            model.encode_text(["a"])
+
+
+def test_best_of_several_draws_of_a_prior_is_nearer_to_the_text(complete: CLIPSonicPipeline, vectors: Vectors) -> None:
+    one, best = (
+        complete.condition("text+prior-pd", IDS, text=vectors, seed=3, prior_samples=samples) for samples in (1, 4)
+    )
+    assert one is not None and best is not None
+    gain = (best * vectors).sum(1) - (one * vectors).sum(1)
+    assert gain.min() >= 0 and gain.max() > 0
 
 
 def test_a_model_of_vectors_says_so(complete: CLIPSonicPipeline) -> None:

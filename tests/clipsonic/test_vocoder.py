@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clipsonic.mel import LogMel, MelConfig
-from clipsonic.vocoder import GriffinLimVocoder
+from clipsonic.vocoders.griffin_lim import GriffinLimVocoder
 
 CONFIG = MelConfig(rate_hz=8000, n_fft=256, hop=64, bands=16, frames=32, f_max_hz=4000.0, patch=(4, 4))
 TIME = np.arange(CONFIG.samples) / CONFIG.rate_hz

@@ -112,12 +112,17 @@ def test_every_suite_and_system_is_documented() -> None:
     assert [name for name in (*suite_names(), *SYSTEMS, *METRICS) if f"`{name}`" not in text] == []
 
 
-def test_every_preset_and_route_is_documented() -> None:
+def test_every_preset_route_sampler_and_vocoder_is_documented() -> None:
+    from clipsonic.diffusion import SAMPLERS
     from clipsonic.pipeline import ROUTES
     from clipsonic.preset import preset_names
+    from clipsonic.vocoders import VOCODERS
+    from clipsonic.weights.fetch import PUBLISHED
 
     text = read("clipsonic/README.md")
-    assert [name for name in (*preset_names(), *ROUTES) if f"`{name}`" not in text] == []
+    names = (*preset_names(), *ROUTES, *SAMPLERS, *VOCODERS)
+    assert [name for name in names if f"`{name}`" not in text] == []
+    assert [name for name in PUBLISHED if f"weights fetch {name}" not in text and f"`{name}`" not in text] == []
 
 
 def test_the_first_page_has_the_two_commands_and_leads_to_the_parts() -> None:

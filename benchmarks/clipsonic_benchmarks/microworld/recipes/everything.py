@@ -22,10 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clipsonic.clip import FrozenClip
-from clipsonic.data import Preparation, PreparedData, prepare, read_captions
+from clipsonic.clips import Preparation
+from clipsonic.lists import add_captions, items_of_folder, read_captions
 from clipsonic.pipeline import CLIPSonicPipeline, load_model
+from clipsonic.prepare import prepare
+from clipsonic.prepared import PreparedData
 from clipsonic.preset import Preset, load_preset
 from clipsonic.prior import sample_image_embedding
+from clipsonic.training.dataset import of_captions, of_frames, of_vectors
 from clipsonic_benchmarks.files import write_json
 from clipsonic_benchmarks.microworld.captions import vocabulary
 from clipsonic_benchmarks.microworld.corpus import FRAMES_PER_SECOND
@@ -115,7 +119,8 @@ class Workshop:
             n = getattr(self.recipe.corpora, split)
             corpus = corpus_folder(self.work, split, self.recipe.corpora.seed, n, self.workers)
             how = Preparation(self.preset.mel, str(self.work / "clip"), FRAMES_PER_SECOND)
-            prepare(corpus / "videos", folder, how, read_captions(corpus / "captions.csv"), self.workers)
+            items = add_captions(items_of_folder(corpus / "videos"), read_captions(corpus / "captions.csv"))
+            prepare(corpus / "videos", items, folder, how, workers=self.workers)
         return PreparedData(folder)
 
     # Stages
@@ -162,15 +167,13 @@ class Workshop:
 
     def train_wav2clip(self) -> dict[str, Any]:
         data, check = self.sounds("evaluators"), self.sounds("validation")
-        frames = self.prepared("evaluators").frame_vectors()
+        frames = _all_frames(self.prepared("evaluators"))
         model, seconds = evaluators.train_wav2clip(
             data, frames, self.recipe.wav2clip, self.seed, self.work / "runs" / "wav2clip"
         )
         export.save_half(model, self.work / "evaluators" / "wav2clip", {"dim": self.recipe.dim})
-        return {
-            "seconds": seconds,
-            **held_out.wav2clip_scores(model, self.prepared("validation").frame_vectors(), check),
-        }
+        shown = _all_frames(self.prepared("validation"))
+        return {"seconds": seconds, **held_out.wav2clip_scores(model, shown, check)}
 
     def train_probe(self) -> dict[str, Any]:
         data = self.sounds("evaluators")
@@ -236,16 +239,14 @@ class Workshop:
             raise ValueError(f"{name}: the gate has not been passed; run the stage gate first")
         data = self.prepared("train")
         if name == "clip-tta":
-            shown = generators.caption_conditions(data, data.vectors("clip_text"), "micro")
+            shown = of_captions(data)
         elif name == "clap-tta":
-            shown = generators.caption_conditions(
-                data, self.clap_text([str(text) for text in data.table["caption"]]), None
-            )
+            shown = of_vectors(data, dict(zip(data.ids, self.clap_text(data.captions()), strict=True)))
         else:
-            shown = generators.frame_conditions(data)
+            shown = of_frames(data)
         run = self.work / "generators" / name
         generators.train_generator(
-            self.preset, shown, seed, run, lambda step, loss: self.say(f"{name}: step {step} loss {loss:.4f}")
+            self.preset, shown, seed, run, lambda told: self.say(f"{name}: step {told.step} loss {told.loss:.4f}")
         )
         last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
         return {"seconds": last["seconds"], "steps": last["step"], "seed": seed}
@@ -280,6 +281,10 @@ class Workshop:
         return generators.with_priors(
             CLIPSonicPipeline(model.unet, model.scheduler, settings=settings), pd, sd, image, text
         )
+
+
+def _all_frames(data: PreparedData) -> list[Vectors]:
+    return data.frames_of(np.arange(len(data)))
 
 
 def generator_names(recipe: Recipe) -> dict[str, int]:

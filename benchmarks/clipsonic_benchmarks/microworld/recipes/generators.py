@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,25 +10,16 @@ from diffusers import PriorTransformer
 from numpy.typing import NDArray
 
 from clipsonic import CLIPSonicPipeline
-from clipsonic.data import PreparedData
 from clipsonic.preset import Preset
-from clipsonic.train import TrainingSet, train
+from clipsonic.training.clipsonic import train
+from clipsonic.training.dataset import TrainingSet
+from clipsonic.training.log import Listener
 
 Vectors = NDArray[np.float32]
 
 
-def frame_conditions(data: PreparedData) -> TrainingSet:
-    """CLIPSonic: the vector of a random frame of the video, no text anywhere."""
-    return TrainingSet(data.log_mels, data.frame_vectors(), data.clip)
-
-
-def caption_conditions(data: PreparedData, vectors: Vectors, clip: str | None) -> TrainingSet:
-    """Text-trained baselines: one vector per video, (videos, dim)."""
-    return TrainingSet(data.log_mels, [row[None] for row in vectors], clip)
-
-
 def train_generator(
-    preset: Preset, data: TrainingSet, seed: int, run: Path, report: Callable[[int, float], None] | None = None
+    preset: Preset, data: TrainingSet, seed: int, run: Path, report: Listener | None = None
 ) -> CLIPSonicPipeline:
     """Train on the CPU, whatever is at hand, so that the record can be made again anywhere."""
     return train(preset, data, run, seed=seed, report=report, accelerator="cpu")

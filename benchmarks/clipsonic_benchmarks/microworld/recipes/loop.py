@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clipsonic.checkpoint import load_checkpoint, load_optimizer_state, optimizer_state, save_checkpoint
+from clipsonic.checkpoint import load_checkpoint, save_checkpoint
+from clipsonic.training.state import load_optimizer_state, optimizer_state
 from clipsonic_benchmarks.files import write_bytes
 
 BatchLoss = Callable[[NDArray[np.int64], torch.Generator], Tensor]

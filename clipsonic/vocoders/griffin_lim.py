@@ -1,4 +1,4 @@
-"""Log-mel to samples. Griffin-Lim is the embedded default: it needs no weights and fits any mel definition."""
+"""Griffin-Lim: any log-mel to samples, without weights."""
 
 from __future__ import annotations
 
@@ -60,16 +60,6 @@ class GriffinLimVocoder(torch.nn.Module):
             rand_init=False,
         )
         return _fit(samples, log_mel.shape[-1] * config.hop, config)
-
-
-def within_full_scale(samples: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn down each sound whose peak is beyond 1, instead of clipping it.
-
-    Returns:
-        The samples (items, time) in [-1, 1], and the gain of each item (items,), 1 where nothing was done.
-    """
-    gain = 1.0 / samples.abs().amax(1).clamp(min=1.0)
-    return samples * gain[:, None], gain
 
 
 def _fit(samples: Tensor, length: int, config: MelConfig) -> Tensor:

@@ -1,0 +1,1 @@
+"""The commands of `clipsonic`, one module each. Heavy imports are inside the functions: `--help` costs nothing."""

@@ -1,0 +1,137 @@
+"""`generate`: queries to sounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clipsonic.commands.console import Json, find_model, open_model, start_progress, tell
+
+
+class Precision(StrEnum):
+    """Of the network's arithmetic."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def generate(
+    model: Annotated[str, typer.Argument(help="A model folder, a hub id, or the name of one that ships (micro).")],
+    out: Annotated[Path, typer.Option(help="Folder of sounds with a manifest; or X.wav, for one query and seed.")],
+    text: Annotated[str | None, typer.Option(help="A prompt.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(help="A picture; repeated, several frames of one scene: their mean.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of pictures: one sound each.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="CSV with the columns id and caption: one sound each.")] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help=".npz of condition vectors, as `clipsonic-metrics embed` writes: one sound each."),
+    ] = None,
+    route: Annotated[
+        str | None, typer.Option(help="image, text, text+shift, text+prior-pd, text+prior-sd, unconditional.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Seed of the noise; repeated, one folder of sounds for each. [default: 0]")
+    ] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 is none.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="dpm-solver++ (default), ddpm, ddim, unipc, heun or edm.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampler steps.")] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="karlo, or a folder of `train-prior`, in the place of the model's prior_pd.")
+    ] = None,
+    prior_samples: Annotated[
+        int, typer.Option(min=1, help="Draws of the prior for a text; the one nearest to it is kept.")
+    ] = 1,
+    prior_guidance_scale: Annotated[float | None, typer.Option(help="Guidance of the prior.")] = None,
+    prior_steps: Annotated[int | None, typer.Option(min=1, help="Sampler steps of the prior.")] = None,
+    vocoder: Annotated[str | None, typer.Option(help="Another vocoder than the model's: see the README.")] = None,
+    vocoder_weights: Annotated[
+        Path | None, typer.Option(help="Folder of a BigVGAN's config.json and bigvgan_generator.pt.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="bfloat16 is faster on a GPU.")] = Precision.float32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sounds made together.")] = 10,
+    json_file: Json = None,
+) -> None:
+    """Generate sounds from a text, pictures, a list of prompts, or stored vectors. The same command goes on if stopped.
+
+    Example: clipsonic generate micro --text "two large wooden drums in a hall" --out drums.wav
+    """
+    from clipsonic.devices import find_device
+    from clipsonic.generation import MANIFEST, folder_digest, write_sounds
+    from clipsonic.queries import read_queries
+    from clipsonic.routes import Asker, PriorChoice, choose_route
+    from clipsonic.sounds import write_wav
+
+    queries = read_queries(text, image or (), images, prompts, vectors)
+    seeds = list(dict.fromkeys(seed or [0]))
+    alone = out.suffix.lower() == ".wav"
+    if alone and (len(queries.ids) > 1 or len(seeds) > 1):
+        raise ValueError(
+            f"--out {out} is one file for {len(queries.ids)} queries and {len(seeds)} seeds: give a folder"
+        )
+    folder, where = find_model(model), find_device(device)
+    pipeline = open_model(model).to(where)
+    if vocoder is not None or vocoder_weights is not None:
+        pipeline.use_vocoder(vocoder or pipeline.what.vocoder, vocoder_weights)
+    how = PriorChoice(prior, prior_guidance_scale, prior_steps, prior_samples)
+    chosen = choose_route(pipeline, queries, route, how)
+    given = {"prior_guidance_scale": prior_guidance_scale, "prior_steps": prior_steps}
+    pipeline.what = replace(pipeline.what, **{key: value for key, value in given.items() if value is not None})
+    asker = Asker(pipeline, queries, chosen, how)
+    plan: dict[str, Any] = {
+        "model": folder.name,
+        "model_sha256": folder_digest(folder),
+        "route": chosen,
+        "prior": prior,
+        "prior_sha256": folder_digest(Path(prior)) if prior is not None and Path(prior).is_dir() else None,
+        "prior_samples": prior_samples,
+        **given,
+        "guidance_scale": guidance_scale,
+        "sampler": sampler,
+        "steps": steps,
+        "vocoder": vocoder,
+        "vocoder_sha256": None if vocoder_weights is None else folder_digest(vocoder_weights),
+        "precision": precision.value,
+        "batch_size": batch_size,
+        "device": where,
+    }
+    runs = []
+    with start_progress() as progress:
+        total = len(queries.ids) * len(seeds)
+        drawing = progress.add_task("vectors", total=total, visible=asker.takes_long)
+        task = progress.add_task("sounds", total=total)
+        for each in seeds:
+            condition = asker.conditions(each, lambda n: progress.advance(drawing, n))
+
+            def make(rows: Any, condition: Any = condition, each: int = each) -> Any:
+                return pipeline.generate(
+                    None if condition is None else condition[list(rows)],
+                    [queries.ids[row] for row in rows],
+                    seed=each,
+                    guidance_scale=guidance_scale,
+                    steps=steps,
+                    sampler=sampler,
+                    batch_size=batch_size,
+                    precision=precision.value,
+                )
+
+            if alone:
+                made = make([0])
+                write_wav(out, made.samples[0], made.rate_hz)
+                progress.advance(task)
+                runs.append({"seed": each, "sounds": {queries.ids[0]: str(out)}})
+                continue
+            place = out if len(seeds) == 1 else out / f"seed-{each}"
+            files = write_sounds(
+                place, queries, {**plan, "seed": each}, make, batch_size, lambda n: progress.advance(task, n)
+            )
+            sounds = {name: str(path) for name, path in files.items()}
+            runs.append({"seed": each, "manifest": str(place / MANIFEST), "sounds": sounds})
+    record = {"route": chosen, "rate_hz": pipeline.what.mel.rate_hz, "runs": runs}
+    tell(json_file, record, f"{total} sound{'s' * (total > 1)} by route {chosen!r}: {out}")

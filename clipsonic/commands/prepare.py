@@ -1,0 +1,112 @@
+"""`prepare`: videos to training data."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clipsonic.commands.console import Json, start_progress, tell
+
+
+class Cut(StrEnum):
+    """How many clips a video gives."""
+
+    FIRST = "first"
+    ALL = "all"
+
+
+def prepare(
+    videos: Annotated[Path, typer.Argument(help="Folder tree of videos; or a list, CSV or JSON, of some of a folder.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the prepared data into.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="With a list: the folder tree its videos are in. Default: the list's own.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="With a list: only the lines of this split.")] = None,
+    trimmed: Annotated[
+        bool, typer.Option("--trimmed", help="With a list: the files hold only the seconds listed.")
+    ] = False,
+    captions: Annotated[Path | None, typer.Option(help="CSV with the columns id and caption.")] = None,
+    preset: Annotated[str, typer.Option(help="Preset that defines the mel spectrogram.")] = "micro",
+    clip: Annotated[str, typer.Option(help="micro, a folder, or ARCHITECTURE/TAG of open_clip.")] = "micro",
+    fps: Annotated[float, typer.Option(help="Frames a second to keep as CLIP vectors.")] = 1.0,
+    cut: Annotated[Cut, typer.Option(help="Clips of a video: the first, or all, one after another.")] = Cut.FIRST,
+    device: Annotated[str, typer.Option(help="Where CLIP runs: cpu, or cuda.")] = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, each with a CLIP of its own. Default: by cores and videos.")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Turn videos into training data: log-mel spectrograms and CLIP frame vectors.
+
+    Repeat the command to continue after an interruption. Under torchrun, all ranks share the work.
+
+    Example: clipsonic prepare vggsound.csv --folder videos --split train --clip ViT-L-14/openai --out data
+    """
+    from clipsonic.clips import Preparation
+    from clipsonic.lists import add_captions, items_of_folder, items_of_list, read_captions
+    from clipsonic.prepare import Place
+    from clipsonic.prepare import prepare as run
+    from clipsonic.preset import load_preset
+
+    place = Place.of_environment()
+    how = Preparation(load_preset(preset).mel, clip, fps, cut.value, _own(device))
+    if videos.is_file():
+        root = folder or videos.parent
+        items = items_of_list(videos, root, split, trimmed)
+    else:
+        if given := [name for name, on in (("--folder", folder), ("--split", split), ("--trimmed", trimmed)) if on]:
+            raise ValueError(f"{' and '.join(given)} belong to a list of videos, and {videos} is not a file")
+        root, items = videos, items_of_folder(videos)
+    if captions is not None:
+        items = add_captions(items, read_captions(captions))
+    with start_progress() as progress:
+        task = progress.add_task("videos", total=None, visible=place.rank == 0)
+        counts = run(
+            root,
+            items,
+            out,
+            how,
+            workers=workers or _workers(len(items)),
+            place=place,
+            report=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if counts is None:
+        return
+    tell(json_file, {**counts._asdict(), "out": str(out)}, f"{counts.prepared} clips prepared in {out}")
+    if counts.skipped:
+        typer.echo(f"{counts.skipped} skipped ({_kinds(out)}): see {out / 'skipped.jsonl'}", err=True)
+    if counts.padded:
+        typer.echo(f"{counts.padded} sounds end up to a tenth early and were padded with silence", err=True)
+    typer.echo(f"next: clipsonic train {preset} --data {out} --out run", err=True)
+
+
+def _own(device: str) -> str:
+    """This rank's device: under torchrun, each rank of a machine has a GPU of its own."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"--device {device!r}: choose cpu or cuda")
+    if kind == "cpu" or number:
+        return device
+    if not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch finds no GPU here; choose cpu")
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+
+
+def _workers(videos: int) -> int:
+    """One a core, shared by the ranks of this machine; few videos are done before a second process has started."""
+    cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(cores, videos // 16))
+
+
+def _kinds(out: Path) -> str:
+    """How many were skipped for what."""
+    import json
+
+    kinds = json.loads((out / "prepared.json").read_text())["skipped_kinds"]
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.items())

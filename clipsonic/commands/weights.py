@@ -1,0 +1,44 @@
+"""`weights`: the small trained models that ship, and the weights of others that can be fetched."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from clipsonic.commands.console import Json, tell
+
+app = typer.Typer(help="The models that ship, and weights of others to fetch.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_weights(json_file: Json = None) -> None:
+    """The models that ship and where they lie; what can be fetched, and what of it is on this machine."""
+    from clipsonic.weights import model_folder, model_names
+    from clipsonic.weights.fetch import PUBLISHED, cached_folder
+
+    shipped = {name: str(model_folder(name)) for name in model_names()}
+    cached = {name: cached_folder(name) for name in PUBLISHED}
+    others = {
+        name: {"repository": each.repository, "purpose": each.purpose, "folder": str(cached[name] or "") or None}
+        for name, each in PUBLISHED.items()
+    }
+    lines = [f"{name}\t{folder}" for name, folder in shipped.items()]
+    lines += [f"{name}\t{cached[name] or 'not here'}\t{each.purpose}" for name, each in PUBLISHED.items()]
+    tell(json_file, {"models": shipped, "published": others}, "\n".join(lines))
+
+
+@app.command("fetch")
+def fetch_weights(
+    name: Annotated[str, typer.Argument(help="A name of `weights list`, or ARCHITECTURE/TAG of open_clip.")],
+    revision: Annotated[str | None, typer.Option(help="Commit or branch of the repository. [default: main]")] = None,
+    json_file: Json = None,
+) -> None:
+    """Fetch weights of others into the hub's cache. Interrupted, the same command goes on.
+
+    Example: clipsonic weights fetch bigvgan-v2-24khz-100band
+    """
+    from clipsonic.weights.fetch import fetch
+
+    place = fetch(name, revision)
+    tell(json_file, {"name": name, "path": str(place)}, f"{name} is in {place}")

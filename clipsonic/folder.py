@@ -1,0 +1,110 @@
+"""A folder tree of videos: which there are, and which file a dataset's line means.
+
+Datasets of YouTube videos name a video by its id and a second. Downloaders store it under different names; these are
+known, in any folder of the tree, with any video suffix:
+
+* the seconds alone, cut out: `ID_000030`, `ID_30`, `ID_30.000_40.000` (start and end), `ID_30000_40000` (milliseconds);
+* the video: `ID`, `YID`, `any title [ID]`.
+
+A file that names the second comes first. Where several files of one name lie in different folders, the one in a folder
+named like the label is meant.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+VIDEO_SUFFIXES: Final = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".3gp", ".flv", ".ts")
+_SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?")
+_TITLE: Final = re.compile(r".*\[([\w-]{11})\]")
+
+
+def find_videos(folder: Path) -> dict[str, Path]:
+    """All videos below a folder by id (path below it, without suffix), sorted.
+
+    Raises:
+        ValueError: if there is none, or two share an id.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder of videos")
+    found: dict[str, Path] = {}
+    for path in _video_files(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise ValueError(f"{found[name]} and {path} would both get the id {name!r}: rename one")
+        found[name] = path
+    if not found:
+        raise ValueError(f"{folder} holds no video ({', '.join(VIDEO_SUFFIXES)})")
+    return found
+
+
+def _video_files(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file (path below the folder) for a line of a list, and whether it holds only the seconds that the line means.
+
+    `fault` says in one line why there is none, and `video` is empty then.
+    """
+
+    video: str
+    is_cut: bool = False
+    fault: str | None = None
+    kind: str = ""
+
+
+class VideoFolder:
+    """The videos below a folder, to be asked for by name."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder of videos: give the one that the list points into as --folder")
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for path in _video_files(folder):
+            self._by_name[path.stem].append(path.relative_to(folder).as_posix())
+        self._by_title = {found[1]: name for name in self._by_name if (found := _TITLE.fullmatch(name))}
+        self._names = sorted(self._by_name)
+        self._paths = {path for paths in self._by_name.values() for path in paths}
+
+    def by_path(self, path: str) -> Found:
+        """The video at a path below the folder."""
+        video = PurePosixPath(path).as_posix()
+        return Found(video) if video in self._paths else Found("", fault=f"no video {path}", kind="missing")
+
+    def by_youtube_id(self, name: str, start_s: float | None, label: str | None) -> Found:
+        """The video of a YouTube id: the cut that begins at `start_s` (any one cut if that is None), or the whole."""
+        cuts = [stem for stem in self._beginning(f"{name}_") if _is_cut(stem[len(name) + 1 :], start_s)]
+        whole = [stem for stem in (name, f"Y{name}", self._by_title.get(name, "")) if stem in self._by_name]
+        paths = [path for stem in cuts or whole for path in self._by_name[stem]]
+        in_label = [path for path in paths if label and _plain(label) in map(_plain, PurePosixPath(path).parts[:-1])]
+        chosen = in_label if len(paths) > 1 and in_label else paths
+        if len(chosen) == 1:
+            return Found(chosen[0], bool(cuts))
+        if chosen:
+            return Found("", fault=f"several files fit: {', '.join(chosen[:3])}", kind="ambiguous")
+        names = [name] if start_s is None else [f"{name}_{int(start_s):06d}", f"{name}_{start_s:g}", name]
+        return Found("", fault=f"no video is named {' or '.join(names)}", kind="missing")
+
+    def _beginning(self, prefix: str) -> list[str]:
+        first = bisect_left(self._names, prefix)
+        return self._names[first : bisect_left(self._names, prefix + "\U0010ffff")]
+
+
+def _is_cut(rest: str, start_s: float | None) -> bool:
+    """Whether what follows `ID_` in a file's name is the second at which a cut begins, `start_s` if that is known."""
+    found = _SECONDS.fullmatch(rest)
+    if found is None or start_s is None:
+        return found is not None
+    begins = float(found[1])
+    return begins == start_s or (found[2] is not None and begins == 1000 * start_s)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()

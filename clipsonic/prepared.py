@@ -1,0 +1,125 @@
+"""Prepared data as training reads them: an Arrow dataset on disk, memory-mapped, with its record `prepared.json`.
+
+One row per clip: `id`, `video` (path below the prepared folder of videos), `start_s` (where in the file the clip
+begins), `log_mel` (float32, bands * frames, row-major), `clip_frames` (CLIP image vectors of all frames taken,
+flattened), `clip_middle` (of the middle frame, the query at test time), and, where the videos have texts, `caption` or
+`label` or both, and `clip_text`, the CLIP vector of the caption or else of "a photo of [label]".
+
+Nothing of the size of the data is held but the ids: every method reads the rows that it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import torch
+from datasets import load_from_disk
+from numpy.typing import NDArray
+
+from clipsonic.mel import MelConfig
+
+SCHEMA: Final = 2
+VECTOR_COLUMNS: Final = ("clip_middle", "clip_text")
+
+Rows = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+
+def prompt_of(label: str) -> str:
+    """The text that stands for a class label, as in the paper: "a photo of [label]"."""
+    return f"a photo of {label}"
+
+
+class PreparedData:
+    """A prepared folder: random access to log-mels, CLIP vectors and texts by row number.
+
+    ids: of all rows. digest: SHA-256 over the rows and what defines them, the same for the same videos whatever the
+    number of processes that prepared them. mel, clip, clip_sha256, dim: what the rows were made with.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open what `clipsonic prepare` wrote.
+
+        Raises:
+            ValueError: if the folder is not prepared data, or of another schema.
+        """
+        if not (folder / "prepared.json").is_file():
+            raise ValueError(f"{folder} is not prepared data: run clipsonic prepare VIDEOS --out {folder}")
+        record = json.loads((folder / "prepared.json").read_text())
+        if record["schema"] != SCHEMA:
+            raise ValueError(
+                f"{folder} has schema {record['schema']}, this version reads {SCHEMA}: prepare the videos again"
+            )
+        self.mel = MelConfig.from_dict(record["mel"])
+        self.clip, self.clip_sha256, self.dim = record["clip"], record["clip_sha256"], int(record["clip_dim"])
+        self.digest: str = record["digest"]
+        table = load_from_disk(str(folder)).with_format("arrow")
+        self._columns = {name: table.select_columns([name]) for name in table.column_names}
+        self.ids: list[str] = self._column("id", None).to_pylist()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batches(self, size: int = 1024) -> Iterator[Rows]:
+        """All row numbers in order, `size` at a time: for statistics over data that do not fit in memory."""
+        for start in range(0, len(self), size):
+            yield np.arange(start, min(start + size, len(self)))
+
+    def log_mels(self, rows: Rows) -> torch.Tensor:
+        """(rows, bands, frames), float32, natural log."""
+        flat = _numbers(self._column("log_mel", rows)).copy()  # the map is read-only, and tensors are not
+        return torch.from_numpy(flat.reshape(len(rows), self.mel.bands, self.mel.frames))
+
+    def frames_of(self, rows: Rows) -> list[Vectors]:
+        """CLIP vectors of the frames of each row: (frames, dim) each, unit length, in the order of the frames."""
+        column = self._column("clip_frames", rows)
+        ends = np.asarray(column.offsets)[1:-1] - column.offsets[0].as_py()
+        parts: list[Vectors] = np.split(_numbers(column), ends)
+        return [part.reshape(-1, self.dim).copy() for part in parts]
+
+    def vectors(self, column: str, rows: Rows | None = None) -> Vectors:
+        """`clip_middle` or `clip_text` of these rows, or of all: (rows, dim), unit length.
+
+        Raises:
+            ValueError: if the data were prepared without it.
+        """
+        if column not in VECTOR_COLUMNS:
+            raise ValueError(f"no vectors {column!r}; choose one of {', '.join(VECTOR_COLUMNS)}")
+        self._require(column)
+        return _numbers(self._column(column, rows)).reshape(-1, self.dim).copy()
+
+    def captions(self, rows: Rows | None = None) -> list[str]:
+        """The text of these rows, or of all, that `clip_text` encodes: the caption, or else "a photo of [label]".
+
+        Raises:
+            ValueError: if the data were prepared without texts.
+        """
+        self._require("clip_text")
+        count = len(self) if rows is None else len(rows)
+        captions, labels = (
+            self._column(name, rows).to_pylist() if name in self._columns else [None] * count
+            for name in ("caption", "label")
+        )
+        return [caption or prompt_of(label) for caption, label in zip(captions, labels, strict=True)]
+
+    def _require(self, column: str) -> None:
+        if column not in self._columns:
+            raise ValueError(
+                f"these data have no {column}: prepare them with --captions CSV, or from a list with captions or labels"
+            )
+
+    def _column(self, name: str, rows: Rows | None) -> Any:
+        """One column of these rows, in their order, as one Arrow array."""
+        table = self._columns[name]
+        found = (table[:] if rows is None else table[rows.tolist()])[name].combine_chunks()
+        return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
+
+
+def _numbers(column: Any) -> Vectors:
+    """The numbers of a column of lists, flat."""
+    return np.asarray(column.flatten(), np.float32)

@@ -1,0 +1,89 @@
+"""Presets of priors: one TOML file per size in presets/prior/, every key with its provenance in a comment beside it."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from clipsonic.training.config import TrainingConfig
+
+PRESETS: Final = Path(__file__).parent / "presets" / "prior"
+
+
+@dataclass(frozen=True)
+class PriorNetwork:
+    """Size of the transformer: its width is heads * head_dim."""
+
+    heads: int
+    head_dim: int
+    layers: int
+
+
+@dataclass(frozen=True)
+class PriorSampling:
+    """How a prior is sampled, as in `clipsonic.prior.sample_image_embedding`."""
+
+    guidance_scale: float
+    steps: int
+    samples: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.samples < 1:
+            raise ValueError(f"sampling: {self.steps} steps and {self.samples} samples; at least 1 of each is needed")
+
+
+@dataclass(frozen=True)
+class PriorPreset:
+    """All that a size of prior is made of, one section of the TOML file each.
+
+    Of `training`, `condition_dropout` drops the text; `standardise` scales image vectors per dimension (Karlo) instead
+    of all by the square root of their dimension (LAION).
+    """
+
+    network: PriorNetwork
+    training: TrainingConfig
+    sampling: PriorSampling
+
+    def __post_init__(self) -> None:
+        if self.training.weighting != "uniform":
+            raise ValueError(f"training: weighting {self.training.weighting!r} is not for priors; choose uniform")
+        if self.training.activation_checkpointing:
+            raise ValueError("training: activation_checkpointing is not for priors, which are small; leave it out")
+
+
+_SECTIONS: Final[dict[str, type]] = {"network": PriorNetwork, "training": TrainingConfig, "sampling": PriorSampling}
+
+
+def prior_preset_names() -> list[str]:
+    """Names of the priors' presets that ship."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load_prior_preset(name: str) -> PriorPreset:
+    """Read a prior's preset by name, or from a TOML file by path.
+
+    Raises:
+        ValueError: naming the nearest preset, or the unknown or missing key.
+    """
+    path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
+    if not path.is_file():
+        near = difflib.get_close_matches(name, prior_preset_names(), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ";"
+        known = ", ".join(prior_preset_names())
+        raise ValueError(f"preset {name!r} of a prior does not exist{hint} presets: {known}, or a .toml file")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
+    if unknown := set(table) - set(_SECTIONS):
+        raise ValueError(f"{path}: unknown section {', '.join(sorted(unknown))}; known: {', '.join(_SECTIONS)}")
+    parts: dict[str, Any] = {}
+    for section, kind in _SECTIONS.items():
+        try:
+            parts[section] = kind(**table.get(section, {}))
+        except TypeError as error:
+            raise ValueError(f"{path}: [{section}] {str(error).split('__init__() ')[-1]}") from error
+    return PriorPreset(**parts)

@@ -1,0 +1,130 @@
+"""What users ask: texts, pictures or stored vectors, by id. An id addresses the noise and names the file of the sound.
+
+A list of prompts is a CSV with the columns `id` and `caption`; a folder of pictures gives each the path below it
+without suffix as id. A query of several pictures (frames of one scene) is the mean of their CLIP directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipsonic.vectors import StoredVectors, mean_direction, read_vectors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from clipsonic.clip import FrozenClip
+
+PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+ALONE: Final = "query"
+"""The id of a query that was given on the command line: not the name of the file, which may change."""
+_TOGETHER: Final = 64
+"""Pictures in memory at a time: CLIP's own batch, so that the split changes no bit."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Captions by id."""
+
+    ids: list[str]
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """For each id the pictures that are one query."""
+
+    ids: list[str]
+    files: list[tuple[Path, ...]]
+
+
+Queries = Texts | Pictures | StoredVectors
+
+
+def read_queries(
+    text: str | None = None,
+    image: Sequence[Path] = (),
+    images: Path | None = None,
+    prompts: Path | None = None,
+    vectors: Path | None = None,
+) -> Queries:
+    """The queries of the one kind that is given.
+
+    Raises:
+        ValueError: none or several kinds, an empty list, or an id that would be a path outside the folder of sounds.
+    """
+    kinds = {"--text": text, "--image": image or None, "--images": images, "--prompts": prompts, "--vectors": vectors}
+    if len(given := [name for name, value in kinds.items() if value is not None]) != 1:
+        raise ValueError(f"give one of {', '.join(kinds)}; got {', '.join(given) or 'none'}")
+    if text is not None:
+        if not text.strip():
+            raise ValueError("--text is empty; expected a prompt")
+        return Texts([ALONE], [text])
+    if image:
+        return Pictures([ALONE], [tuple(image)])
+    if images is not None:
+        return _folder(images)
+    found = read_vectors(vectors) if vectors is not None else _prompts(prompts)
+    for name in found.ids:
+        place = PurePosixPath(name)
+        if not place.name or ".." in place.parts or place.is_absolute():
+            raise ValueError(f"{prompts or vectors}: id {name!r} would be written outside the folder of sounds")
+    return found
+
+
+def _prompts(path: Path | None) -> Texts:
+    from clipsonic.lists import read_captions
+
+    assert path is not None
+    if not (captions := read_captions(path)):
+        raise ValueError(f"{path} lists no prompt")
+    return Texts(list(captions), list(captions.values()))
+
+
+def _folder(folder: Path) -> Pictures:
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder of pictures")
+    found: dict[str, tuple[Path, ...]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in found:
+                raise ValueError(f"{found[name][0]} and {path} would both get the id {name!r}: rename one")
+            found[name] = (path,)
+    if not found:
+        raise ValueError(f"{folder} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+    return Pictures(list(found), list(found.values()))
+
+
+def encode_pictures(clip: FrozenClip, files: Sequence[Sequence[Path]]) -> NDArray[np.float32]:
+    """One unit vector for each query of one or more pictures, (queries, dim).
+
+    Raises:
+        ValueError: naming a file that is not a readable picture.
+    """
+    every = [path for paths in files for path in paths]
+    parts = [every[start : start + _TOGETHER] for start in range(0, len(every), _TOGETHER)]
+    encoded = np.concatenate([clip.encode_image([read_picture(path) for path in part]) for part in parts])
+    ends = np.cumsum([len(paths) for paths in files])
+    return np.stack([mean_direction(rows) for rows in np.split(encoded, ends[:-1])])
+
+
+def read_picture(path: Path) -> Image:
+    """A picture as CLIP takes it.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise ValueError(f"{path}: not a readable picture ({error})") from error

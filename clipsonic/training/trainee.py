@@ -1,0 +1,119 @@
+"""The network in training: its weights, its optimiser, the moving average of its weights, and one step of all three."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from clipsonic.training.config import TrainingConfig
+from clipsonic.training.objective import Batch, Objective
+from clipsonic.training.state import gather, load_average, load_optimizer_state, optimizer_state
+from clipsonic.training.strategy import StrategyName, blocks
+
+
+class Trainee:
+    """What `fit` trains, on its device and shared among the processes as Fabric's strategy says."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        objective: Objective,
+        config: TrainingConfig,
+        state: Mapping[str, Any] | None,
+        *,
+        strategy: StrategyName,
+        compile: bool,
+    ) -> None:
+        self._fabric, self._objective, self._config = fabric, objective, config
+        self.network = objective.build()
+        if state is not None:
+            self.network.load_state_dict(state["model"])
+        if config.activation_checkpointing:
+            self.network.enable_gradient_checkpointing()  # type: ignore[operator]  # of diffusers' networks
+        for part in (blocks(self.network) if strategy == "fsdp" else [self.network]) if compile else []:
+            part.compile()
+        self.model = fabric.setup_module(self.network)
+        on_gpu = fabric.device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(  # made after FSDP has put shards in place of the weights
+            self.network.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=on_gpu
+        )
+        self.average = EMAModel(
+            self.network.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75, foreach=on_gpu
+        )
+        if state is not None:
+            load_optimizer_state(self.optimizer, state["optimizer"])
+            load_average(self.average, state["ema"])
+
+    def gradients(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Put clipped gradients of the mean loss in place.
+
+        They are accumulated over micro-batches, and exchanged with the other processes with the last one.
+
+        Returns:
+            Scalars: the mean loss of this process's items, and the norm of all processes' gradients before clipping.
+        """
+        items = len(next(iter(batch.values())))
+        most = self._config.micro_batch or items
+        total: Tensor | None = None
+        for start in range(0, items, most):
+            piece = self._on_device(batch, slice(start, start + most))
+            weight = min(most, items - start) / items
+            with self._fabric.no_backward_sync(self.model, enabled=start + most < items):
+                loss = self._objective.loss(self.model, piece) * weight
+                self._fabric.backward(loss)
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
+        norm = self._fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=self._config.clip_norm, error_if_nonfinite=False
+        )
+        assert norm is not None
+        return total, norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+    def update(self, learning_rate: float) -> None:
+        """One step of the optimiser and of the average, with the gradients in place."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.step(self.network.parameters())
+
+    @torch.no_grad()
+    def losses(self, batch: Batch) -> list[float]:
+        """The loss of each item of a batch, one at a time."""
+        count = len(next(iter(batch.values())))
+        pieces = (self._on_device(batch, slice(k, k + 1)) for k in range(count))
+        return [float(self._objective.loss(self.model, piece)) for piece in pieces]
+
+    def state(self, keep: bool) -> dict[str, Any]:
+        """What a checkpoint holds of this, whole and on the CPU, where `keep`; all processes must call it together."""
+        held = {
+            "model": self.network.state_dict(),
+            "optimizer": optimizer_state(self.optimizer),
+            "ema": self.average.state_dict(),
+        }
+        found: dict[str, Any] = gather(held, keep)
+        return found
+
+    def averaged(self, keep: bool) -> torch.nn.Module | None:
+        """A network of its own with the averaged weights, in evaluation mode on the CPU, where `keep`, else None.
+
+        All processes must call it together.
+        """
+        weights = gather(self.average.shadow_params, keep)
+        if not keep:
+            return None
+        network = self._objective.build()
+        with torch.no_grad():
+            for parameter, weight in zip(network.parameters(), weights, strict=True):
+                parameter.copy_(weight)
+        return network.eval()
+
+    def _on_device(self, batch: Batch, items: slice) -> dict[str, Tensor]:
+        moved: dict[str, Tensor] = self._fabric.to_device({name: values[items] for name, values in batch.items()})
+        return moved

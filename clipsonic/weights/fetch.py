@@ -1,0 +1,96 @@
+"""Weights of others, fetched once from their hub into its cache, where everything else finds them without a network.
+
+An interrupted fetch goes on with the same command. What is whole is not fetched again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Published:
+    """A repository of the hub, the files of it that are needed, and what they are for."""
+
+    repository: str
+    files: tuple[str, ...]
+    purpose: str
+
+
+_BIGVGAN_FILES: Final = ("config.json", "bigvgan_generator.pt")
+PUBLISHED: Final[Mapping[str, Published]] = MappingProxyType(
+    {
+        "bigvgan-v2-24khz-100band": Published(
+            "nvidia/bigvgan_v2_24khz_100band_256x", _BIGVGAN_FILES, "vocoder of the preset base, 112 M parameters"
+        ),
+        "bigvgan-v2-22khz-80band": Published(
+            "nvidia/bigvgan_v2_22khz_80band_256x", _BIGVGAN_FILES, "vocoder of the preset small, 112 M parameters"
+        ),
+        "karlo": Published(
+            "kakaobrain/karlo-v1-alpha",
+            ("prior/*", "prior_scheduler/*", "text_encoder/*", "tokenizer/*"),
+            "diffusion prior over CLIP ViT-L/14, 1 B parameters, with its text encoder",
+        ),
+    }
+)
+
+
+def cached_folder(name: str) -> Path | None:
+    """Where the files of a published name lie in the hub's cache; None if they, or some of them, do not."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    published = PUBLISHED[name]
+    try:
+        folder = snapshot_download(published.repository, allow_patterns=list(published.files), local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    whole = all(any(Path(folder).glob(pattern)) for pattern in published.files)
+    return Path(folder) if whole else None
+
+
+def fetch(name: str, revision: str | None = None) -> Path:
+    """Fetch the files of a name of `PUBLISHED`, or of an open_clip model `ARCHITECTURE/TAG`; return where they lie.
+
+    Raises:
+        ValueError: an unknown name, or a hub that cannot be reached.
+    """
+    if name not in PUBLISHED and "/" not in name:
+        near = difflib.get_close_matches(name, PUBLISHED, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(
+            f"no weights {name!r} are known; {hint}Known: {', '.join(PUBLISHED)}, "
+            "and ARCHITECTURE/TAG of open_clip, for example ViT-L-14/openai"
+        )
+    try:
+        return _fetch_clip(name) if name not in PUBLISHED else _fetch_published(PUBLISHED[name], revision)
+    except Exception as error:  # the hub's errors have no common class below it
+        if not isinstance(error, OSError) and not type(error).__module__.startswith(("huggingface_hub", "httpx")):
+            raise
+        told = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{name} cannot be fetched now: {told}; what has arrived stays, and the same command goes on"
+        ) from error
+
+
+def _fetch_published(published: Published, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(published.repository, revision=revision, allow_patterns=list(published.files)))
+
+
+def _fetch_clip(name: str) -> Path:
+    import open_clip
+
+    architecture, _, tag = name.partition("/")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in tags:
+        known = f"it has {', '.join(tags)}" if tags else "no such architecture, see open_clip.list_models()"
+        raise ValueError(f"open_clip has no weights {name!r}: {known}")
+    return Path(os.fspath(open_clip.download_pretrained(open_clip.get_pretrained_cfg(architecture, tag))))

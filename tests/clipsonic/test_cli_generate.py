@@ -1,0 +1,273 @@
+"""`clipsonic generate`: every kind of query by every route, and the same sounds from the same command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from clipsonic.cli import run
+from clipsonic.pipeline import CLIPSonicPipeline, load_model
+from clipsonic.vectors import write_vectors
+
+Refused = Callable[..., str]
+DIM = 8
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, colour in (("red", (200, 10, 10)), ("blue", (10, 10, 200))):
+        Image.new("RGB", (40, 30), colour).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    (tmp_path / "prompts.csv").write_text("id,caption\none,the dog\nmore/two,a bell\n")
+    return tmp_path / "prompts.csv"
+
+
+def generate(*arguments: object) -> None:
+    assert run(["generate", *map(str, arguments)]) == 0
+
+
+def test_every_route_of_a_complete_model(
+    tmp_path: Path, model_folder: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard = {}
+    for route in ("text", "text+shift", "text+prior-pd", "text+prior-sd", "unconditional"):
+        out = tmp_path / f"{route}.wav"
+        generate(model_folder, "--text", "the dog", "--route", route, "--out", out)
+        heard[route] = out.read_bytes()
+    generate(model_folder, "--image", pictures / "red.png", "--out", tmp_path / "i.wav")
+    heard["image"] = (tmp_path / "i.wav").read_bytes()
+    assert len(set(heard.values())) == 6
+    generate(model_folder, "--text", "the dog", "--out", tmp_path / "default.wav")
+    assert (tmp_path / "default.wav").read_bytes() == heard["text+prior-pd"]
+    assert "1 sound by route 'text+prior-pd'" in capsys.readouterr().out
+
+
+def test_the_same_command_gives_the_same_sound_in_another_file(tmp_path: Path, model_folder: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        generate(model_folder, "--text", "the dog", "--seed", seed, "--out", tmp_path / f"{name}.wav")
+    a, b, c = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_a_list_of_prompts(
+    tmp_path: Path, model_folder: Path, prompts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (model_folder, "--prompts", prompts, "--route", "text")
+    generate(*arguments, "--out", tmp_path / "s", "--json", "-")
+    record = json.loads(capsys.readouterr().out)
+    sounds = {name: str(tmp_path / "s" / f"{name}.wav") for name in ("one", "more/two")}
+    assert record["runs"] == [{"seed": 0, "manifest": str(tmp_path / "s" / "manifest.csv"), "sounds": sounds}]
+    assert (record["route"], record["rate_hz"]) == ("text", 8000)
+    prompts.write_text("id,caption\nmore/two,a bell\n")
+    generate(*arguments, "--out", tmp_path / "alone")
+    two = Path("more") / "two.wav"
+    assert (tmp_path / "alone" / two).read_bytes() == (tmp_path / "s" / two).read_bytes()
+
+
+def test_several_seeds_are_several_folders(tmp_path: Path, model_folder: Path, prompts: Path) -> None:
+    generate(model_folder, "--prompts", prompts, "--out", tmp_path / "s", "--seed", 0, "--seed", 7)
+    generate(model_folder, "--prompts", prompts, "--out", tmp_path / "seven", "--seed", 7)
+    for name in ("one.wav", "manifest.csv"):
+        seven = (tmp_path / "s" / "seed-7" / name).read_bytes()
+        assert seven == (tmp_path / "seven" / name).read_bytes()
+    assert (tmp_path / "s" / "seed-0" / "one.wav").read_bytes() != (tmp_path / "s" / "seed-7" / "one.wav").read_bytes()
+
+
+def test_pictures_one_several_and_a_folder(tmp_path: Path, model_folder: Path, pictures: Path) -> None:
+    red, blue = pictures / "red.png", pictures / "blue.png"
+    for name, frames in (("red", [red]), ("twice", [red, red]), ("both", [red, blue]), ("back", [blue, red])):
+        options = [word for frame in frames for word in ("--image", frame)]
+        generate(model_folder, *options, "--out", tmp_path / f"{name}.wav")
+    heard = {name: soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("red", "twice", "both", "back")}
+    assert np.abs(heard["both"] - heard["red"]).max() > 1e-3
+    generate(model_folder, "--images", pictures, "--out", tmp_path / "s")
+    assert (tmp_path / "s" / "manifest.csv").read_text().splitlines() == [
+        "id,file,image",
+        "blue,blue.wav,../pictures/blue.png",
+        "red,red.wav,../pictures/red.png",
+    ]
+
+
+def test_samplers_steps_and_guidance_are_heard(tmp_path: Path, model_folder: Path) -> None:
+    heard = set()
+    ways = (["--sampler", "ddim"], ["--sampler", "ddpm"], ["--steps", 3], ["--guidance-scale", 4])
+    for number, how in enumerate(([], *ways)):
+        generate(model_folder, "--text", "the dog", *how, "--out", out := tmp_path / f"{number}.wav")
+        heard.add(out.read_bytes())
+    assert len(heard) == 5
+
+
+def test_vectors_are_conditions_as_they_are(
+    tmp_path: Path, model_folder: Path, complete: CLIPSonicPipeline, prompts: Path
+) -> None:
+    vectors = complete.encode_text(["the dog", "a bell"])
+    write_vectors(tmp_path / "v.npz", ["one", "more/two"], vectors)
+    generate(model_folder, "--vectors", tmp_path / "v.npz", "--out", tmp_path / "v")
+    generate(model_folder, "--prompts", prompts, "--route", "text", "--out", tmp_path / "t")
+    for name in ("one.wav", "more/two.wav"):
+        assert (tmp_path / "v" / name).read_bytes() == (tmp_path / "t" / name).read_bytes()
+    assert (tmp_path / "v" / "manifest.csv").read_text() == "id,file\none,one.wav\nmore/two,more/two.wav\n"
+
+
+def test_a_model_without_clip_takes_vectors_alone(
+    tmp_path: Path, complete: CLIPSonicPipeline, refused: Refused
+) -> None:
+    settings = {**complete.what.as_dict(), "clip": None, "clip_sha256": None}
+    CLIPSonicPipeline(complete.unet, complete.scheduler, settings=settings).save_pretrained(str(tmp_path / "m"))
+    write_vectors(tmp_path / "v.npz", ["a"], np.eye(1, DIM, dtype=np.float32))
+    generate(tmp_path / "m", "--vectors", tmp_path / "v.npz", "--out", tmp_path / "v")
+    out = ("--out", tmp_path / "x.wav")
+    assert "asked by vectors of another encoder: give --vectors" in refused(
+        "generate", tmp_path / "m", *out, "--text", "a"
+    )
+    write_vectors(tmp_path / "v.npz", ["a"], np.eye(1, DIM + 1, dtype=np.float32))
+    line = refused("generate", tmp_path / "m", "--vectors", tmp_path / "v.npz", *out)
+    assert "the vectors given have 9 dimensions, this model takes 8: another encoder's" in line
+
+
+def test_a_stopped_list_goes_on(
+    tmp_path: Path, model_folder: Path, prompts: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("generate", model_folder, "--prompts", prompts, "--batch-size", 1, "--out", tmp_path / "s")
+    with monkeypatch.context() as patch:
+        write = soundfile.write
+
+        def full(path: Path, *rest: object, **named: object) -> None:
+            if "two" in path.name:
+                path.write_bytes(b"RIFF")
+                raise OSError(28, "No space left on device", str(path))
+            write(path, *rest, **named)
+
+        patch.setattr("clipsonic.sounds.soundfile.write", full)
+        assert "No space left on device" in refused(*command)
+    assert sorted(path.name for path in (tmp_path / "s").rglob("*.*")) == ["one.wav", "plan.json"]
+    first = (tmp_path / "s" / "one.wav").stat().st_mtime_ns
+    assert run([str(word) for word in command]) == 0
+    assert (tmp_path / "s" / "one.wav").stat().st_mtime_ns == first
+    assert (tmp_path / "s" / "more" / "two.wav").is_file() and (tmp_path / "s" / "manifest.csv").is_file()
+    assert "holds sounds of another seed" in refused(*command, "--seed", 1)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, model_folder: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(partial: Path, *rest: object, **named: object) -> None:
+        partial.write_bytes(b"RIFF")
+        raise OSError(28, "No space left on device", str(partial))
+
+    monkeypatch.setattr("clipsonic.sounds.soundfile.write", full)
+    assert "No space left on device" in refused("generate", model_folder, "--text", "a", "--out", tmp_path / "x.wav")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Priors
+
+
+@pytest.fixture
+def karlo_model(tmp_path: Path, complete: CLIPSonicPipeline, karlo_clip_folder: Path) -> Path:
+    """A model of the CLIP whose text tower Karlo has; its own prior is another."""
+    settings = {**complete.what.as_dict(), "clip": str(karlo_clip_folder), "clip_sha256": None}
+    pipeline = CLIPSonicPipeline(complete.unet, complete.scheduler, settings=settings)
+    pipeline.save_pretrained(str(tmp_path / "karlo-model"))
+    return tmp_path / "karlo-model"
+
+
+def test_karlo_is_a_prior(
+    tmp_path: Path, karlo_model: Path, karlo_folder: Path, prompts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generate(karlo_model, "--prompts", prompts, "--prior", karlo_folder, "--out", tmp_path / "s")
+    assert "2 sounds by route 'text+prior-pd'" in capsys.readouterr().out
+    from clipsonic.karlo import load_karlo
+
+    vectors = load_karlo(str(karlo_folder)).image_embeddings(["the dog", "a bell"], ["one", "more/two"], seed=0)
+    made = load_model(karlo_model).generate(vectors, ["one", "more/two"], seed=0)
+    found, _ = soundfile.read(tmp_path / "s" / "one.wav", dtype="float32")
+    np.testing.assert_allclose(found, made.samples[0], atol=2e-4)
+    for how in (["--prior-steps", 5], ["--prior-guidance-scale", 1], ["--prior-samples", 8], []):
+        generate(karlo_model, "--prompts", prompts, "--prior", karlo_folder, "--out", out := tmp_path / f"s{how}", *how)
+        same = [
+            (out / name).read_bytes() == (tmp_path / "s" / name).read_bytes() for name in ("one.wav", "more/two.wav")
+        ]
+        assert all(same) == (how == [])
+
+
+def test_best_of_several_draws(tmp_path: Path, model_folder: Path, complete: CLIPSonicPipeline) -> None:
+    text = complete.encode_text(["the dog"])
+    one, best = (complete.condition("text+prior-pd", ["query"], text=text, prior_samples=samples) for samples in (1, 8))
+    assert one is not None and best is not None and float((best * text).sum()) > float((one * text).sum())
+    generate(model_folder, "--text", "the dog", "--prior-samples", 8, "--out", tmp_path / "x.wav")
+    made = complete.generate(best, ["query"])
+    np.testing.assert_allclose(soundfile.read(tmp_path / "x.wav")[0], made.samples[0], atol=2e-4)
+
+
+def test_foreign_priors_are_refused(
+    tmp_path: Path, model_folder: Path, karlo_folder: Path, karlo_model: Path, refused: Refused
+) -> None:
+    common = ("--text", "a", "--out", tmp_path / "x.wav")
+    assert "is of another space than CLIP" in refused("generate", model_folder, *common, "--prior", karlo_folder)
+    assert "type: clipsonic weights fetch karlo" in refused("generate", model_folder, *common, "--prior", "karlo")
+    assert "holds no prior: prior.json is missing" in refused("generate", model_folder, *common, "--prior", tmp_path)
+    asked = ("generate", karlo_model, *common, "--prior", karlo_folder)
+    assert "--prior goes with route 'text+prior-pd'" in refused(*asked, "--route", "text")
+    alone = ("generate", karlo_model, *common, "--route", "text")
+    assert "go with a prior, not with route 'text'" in refused(*alone, "--prior-samples", 2)
+    assert "takes at least 2 steps" in refused(*asked, "--prior-steps", 1)
+    assert not (tmp_path / "x.wav").exists()
+
+
+# Mistakes
+
+
+def test_mistakes(tmp_path: Path, model_folder: Path, pictures: Path, prompts: Path, refused: Refused) -> None:
+    before = sorted(path.name for path in tmp_path.iterdir())
+    ask = ("generate", model_folder, "--out", tmp_path / "x.wav")
+    text = ("--text", "a")
+    assert "give one of --text, --image, --images, --prompts, --vectors; got none" in refused(*ask)
+    assert "got --text, --image" in refused(*ask, *text, "--image", "x.png")
+    assert "route 'txt' does not exist; choose one of" in refused(*ask, *text, "--route", "txt")
+    assert "needs an image query" in refused(*ask, *text, "--route", "image")
+    assert "needs a text query" in refused(*ask, "--image", pictures / "red.png", "--route", "text")
+    assert "sampler 'dimm' does not exist; did you mean 'ddim'?" in refused(*ask, *text, "--sampler", "dimm")
+    assert "--steps" in refused(*ask, *text, "--steps", 0)
+    assert "device 'tpu' is not to be had here" in refused(*ask, *text, "--device", "tpu")
+    assert "is one file for 2 queries and 1 seeds: give a folder" in refused(*ask, "--prompts", prompts)
+    assert "not a readable picture" in refused(*ask, "--image", tmp_path / "gone.png")
+    assert "not a readable picture" in refused(*ask, "--image", prompts)
+    assert "lists no prompt" in refused(*ask, "--prompts", _file(tmp_path / "p.csv", "id,caption\n"))
+    assert "would be written outside" in refused(*ask, "--prompts", _file(tmp_path / "p.csv", "id,caption\n../x,a\n"))
+    assert "holds no model" in refused("generate", tmp_path, *ask[2:], *text)
+    assert "no model 'mirco' ships with clipsonic" in refused("generate", "mirco", *ask[2:], *text)
+    (tmp_path / "p.csv").unlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_damaged_model_folder_is_one_line(tmp_path: Path, model_folder: Path, refused: Refused) -> None:
+    ask = ("--text", "a", "--out", tmp_path / "x.wav")
+    for change, message in (
+        (lambda settings: settings.pop("steps"), "missing ['steps']"),
+        (lambda settings: settings.update(speed=3), "unknown ['speed']"),
+    ):
+        broken = shutil.copytree(model_folder, tmp_path / "broken")
+        index = json.loads((broken / "model_index.json").read_text())
+        change(index["settings"])
+        (broken / "model_index.json").write_text(json.dumps(index))
+        assert message in refused("generate", broken, *ask)
+        shutil.rmtree(broken)
+
+
+def _file(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path

@@ -1,0 +1,114 @@
+"""Clips of one length: where they begin, what they are called, and what is no clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clipsonic.clips import Clip, Preparation, Skipped, clip_of, cut_item
+from clipsonic.lists import Item
+from clipsonic.mel import LogMel
+from clipsonic.preset import Preset
+from clipsonic.video import Video, VideoError, read_video
+
+Maker = Callable[..., None]
+
+
+@pytest.fixture
+def how(preset: Preset) -> Preparation:
+    return Preparation(preset.mel, "micro", 4.0)
+
+
+def cut(folder: Path, item: Item, how: Preparation) -> list[Clip | Skipped]:
+    return list(cut_item(folder, item, how, LogMel(how.mel)))
+
+
+@pytest.fixture
+def long(tmp_path: Path, make_video: Maker) -> Path:
+    """A second of noise: four clips of 0.256 s, the second of them silent."""
+    sound = np.random.default_rng(0).normal(0, 0.2, 8000).astype(np.float32)
+    sound[2048 - 300 : 4096 + 300] = 0.0
+    make_video(tmp_path / "long.mp4", sound, ((200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30), (9, 9, 9)))
+    return tmp_path
+
+
+def test_the_first_clip_is_the_items(long: Path, how: Preparation) -> None:
+    [clip] = cut(long, Item("a", "long.mp4"), how)
+    assert isinstance(clip, Clip) and (clip.id, clip.start_s, clip.padded) == ("a", 0.0, False)
+    video = read_video(long / "long.mp4", 8000, 4.0, how.seconds)
+    expected = LogMel(how.mel)(torch.from_numpy(video.samples[:2048])[None])[0]
+    np.testing.assert_array_equal(clip.log_mel, expected.numpy().ravel())
+    np.testing.assert_array_equal(clip.pictures, video.frames)
+
+
+def test_all_clips_of_a_video(long: Path, how: Preparation) -> None:
+    found = cut(long, Item("a", "long.mp4"), replace(how, cut="all"))
+    assert [each.id for each in found] == ["a", "a+0001", "a+0002", "a+0003"]
+    assert found[1] == Skipped("a+0001", "long.mp4", "silent", "silent")  # and the next ones keep their ids
+    clips = [each for each in found if isinstance(each, Clip)]
+    np.testing.assert_allclose([each.start_s for each in clips], [0, 0.512, 0.768])
+    assert not any(each.padded for each in clips)  # AAC ends on a whole block: after 8 192 samples
+    [first] = cut(long, Item("a", "long.mp4"), how)
+    assert isinstance(first, Clip)
+    np.testing.assert_array_equal(clips[0].log_mel, first.log_mel)
+    np.testing.assert_array_equal(clips[0].pictures, first.pictures)
+
+
+def test_an_item_ends_where_its_segment_does(long: Path, how: Preparation) -> None:
+    for end, count in ((0.2, 1), (0.256, 1), (0.4, 1), (0.512, 2), (0.75, 3), (9.0, 4)):
+        assert len(cut(long, Item("a", "long.mp4", 0.0, end), replace(how, cut="all"))) == count
+    [clip] = cut(long, Item("a", "long.mp4", 0.512, 0.8), replace(how, cut="all"))
+    assert isinstance(clip, Clip) and (clip.id, clip.start_s) == ("a", 0.512)
+    np.testing.assert_allclose(clip.pictures[0].mean((0, 1)), (200, 200, 30), atol=15)  # the frame at 0.75 s
+
+
+def test_what_is_no_clip(videos: Path, how: Preparation) -> None:
+    kinds = {
+        "corrupt": "broken",
+        "mute": "no sound",
+        "blind": "no picture",
+        "short": "too short",
+        "silent": "silent",
+        "gone": "missing",
+    }
+    for name, kind in kinds.items():
+        for policy in ("first", "all"):
+            found = cut(videos, Item(name, f"{name}.mp4"), replace(how, cut=policy))  # type: ignore[arg-type]
+            skipped = {(each.id, each.kind) for each in found[:1] if isinstance(each, Skipped)}
+            assert skipped == {(name, kind)} and not any(isinstance(each, Clip) for each in found)
+    listed = Item("x", "", fault="no video is named x", kind="missing")
+    assert cut(videos, listed, how) == [Skipped("x", "", "missing", "no video is named x")]
+
+
+def test_padding_is_counted(preset: Preset) -> None:
+    mel, frame = preset.mel, np.zeros((1, 4, 4, 3), np.uint8)
+    for lacking in (0, 1, mel.samples // 10):
+        sound = np.full(mel.samples - lacking, 0.1, np.float32)
+        padded, by = clip_of(Video(frame, sound, mel.rate_hz), mel)
+        assert by == lacking and len(padded) == mel.samples
+        assert np.array_equal(padded[len(sound) :], np.zeros(lacking))
+    with pytest.raises(VideoError, match="too short"):
+        clip_of(Video(frame, np.full(mel.samples // 2, 0.1, np.float32), mel.rate_hz), mel)
+
+
+def test_a_sound_that_is_no_number_is_no_sound(preset: Preset) -> None:
+    """A silent sound has a small peak; one of NaN has none, and would become a row."""
+    sound = np.full(preset.mel.samples, np.nan, np.float32)
+    with pytest.raises(VideoError, match="values that are no numbers"):
+        clip_of(Video(np.zeros((1, 4, 4, 3), np.uint8), sound, preset.mel.rate_hz), preset.mel)
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_frame_rate_is_positive(preset: Preset, fps: float) -> None:
+    with pytest.raises(ValueError, match="give a positive number"):
+        Preparation(preset.mel, "micro", fps)
+
+
+def test_a_policy_is_known(preset: Preset) -> None:
+    with pytest.raises(ValueError, match="cut 'last': choose first or all"):
+        Preparation(preset.mel, cut="last")  # type: ignore[arg-type]

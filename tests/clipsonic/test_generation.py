@@ -1,0 +1,109 @@
+"""A folder of generated sounds: the manifest, and that a stopped command ends where an unbroken one does."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from clipsonic.generation import folder_digest, manifest_text, queries_digest, write_sounds
+from clipsonic.queries import Pictures, Queries, Texts
+from clipsonic.vectors import StoredVectors
+
+TEXTS = Texts(["one", "more/two", "dot.three"], ["the dog", 'a "bell", far', "rain"])
+
+
+class Maker:
+    """Sounds that tell the row they were made for, and a stop after some."""
+
+    def __init__(self, most: int = 100) -> None:
+        self.most, self.made = most, list[int]()
+
+    def __call__(self, rows: Sequence[int]) -> Any:
+        if len(self.made) >= self.most:
+            raise OSError(28, "No space left on device")
+        self.made += rows
+        return SimpleNamespace(samples=np.array([[row / 8] * 100 for row in rows], np.float32), rate_hz=8000)
+
+
+def write(out: Path, queries: Queries = TEXTS, make: Maker | None = None, **plan: object) -> dict[str, Path]:
+    return write_sounds(out, queries, {"seed": 0, **plan}, make or Maker(), 1)
+
+
+def test_sounds_and_their_manifest(tmp_path: Path) -> None:
+    files = write(tmp_path / "s")
+    assert list(files) == TEXTS.ids and files["more/two"] == tmp_path / "s" / "more" / "two.wav"
+    with (tmp_path / "s" / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["file"], row["caption"]) for row in rows] == [
+        (name, f"{name}.wav", text) for name, text in zip(TEXTS.ids, TEXTS.texts, strict=True)
+    ]
+    for row, name in enumerate(TEXTS.ids):
+        samples, rate_hz = soundfile.read(files[name])
+        assert rate_hz == 8000 and abs(samples[0] - row / 8) < 1e-4
+    plan = json.loads((tmp_path / "s" / "plan.json").read_text())
+    assert next(iter(plan)) == "schema" and plan["seed"] == 0 and len(plan["queries_sha256"]) == 64
+
+
+def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
+    write(tmp_path / "whole")
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "s", make=Maker(most=2))
+    assert not (tmp_path / "s" / "manifest.csv").exists() and (tmp_path / "s" / "one.wav").is_file()
+    rest = Maker()
+    write(tmp_path / "s", make=rest)
+    assert rest.made == [2]
+    assert folder_digest(tmp_path / "s") == folder_digest(tmp_path / "whole")
+    again = Maker(most=0)
+    write(tmp_path / "s", make=again)
+    assert again.made == []
+
+
+def test_another_command_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "s")
+    before = folder_digest(tmp_path / "s")
+    with pytest.raises(ValueError, match="holds sounds of another seed: go on with that command, or choose another"):
+        write(tmp_path / "s", seed=1)
+    with pytest.raises(ValueError, match="another route and queries_sha256"):
+        write(tmp_path / "s", Texts(TEXTS.ids, ["x", "y", "z"]), route="text")
+    assert folder_digest(tmp_path / "s") == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "one.wav").write_bytes(b"somebody's")
+    with pytest.raises(ValueError, match=r"one.wav is there already, and .* has no plan.json"):
+        write(tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["one.wav"]
+
+
+def test_pictures_are_named_from_where_the_manifest_lies(tmp_path: Path) -> None:
+    files = [(tmp_path / "pictures" / name,) for name in ("a.png", "b.png")]
+    text = manifest_text(Pictures(["a", "b"], files), tmp_path / "out" / "s")
+    assert text == "id,file,image\na,a.wav,../../pictures/a.png\nb,b.wav,../../pictures/b.png\n"
+    several = manifest_text(Pictures(["query"], [(*files[0], *files[1])]), tmp_path)
+    assert several == "id,file\nquery,query.wav\n"
+    assert manifest_text(StoredVectors(["v"], np.eye(1, dtype=np.float32)), tmp_path) == "id,file\nv,v.wav\n"
+
+
+def test_the_digest_is_of_ids_and_queries(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path, content in zip(paths, (b"1", b"2"), strict=True):
+        path.write_bytes(content)
+    different: list[Queries] = [
+        Texts(["a", "b"], ["x", "y"]),
+        Texts(["a", "b"], ["y", "x"]),
+        Texts(["a", "c"], ["x", "y"]),
+        Texts(["a"], ["x"]),
+        Pictures(["a", "b"], [(paths[0],), (paths[1],)]),
+        Pictures(["a", "b"], [(paths[1],), (paths[0],)]),
+        Pictures(["a", "b"], [(paths[0], paths[1]), (paths[1],)]),
+        StoredVectors(["a", "b"], np.eye(2, dtype=np.float32)),
+        StoredVectors(["a", "b"], np.eye(2, dtype=np.float32)[::-1].copy()),
+    ]
+    assert len({queries_digest(each) for each in different}) == len(different)
+    assert queries_digest(different[0]) == queries_digest(Texts(["a", "b"], ["x", "y"]))

@@ -1,0 +1,95 @@
+"""Queries: one kind at a time, ids that name files, pictures that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipsonic.clip import FrozenClip
+from clipsonic.queries import Pictures, Texts, encode_pictures, read_picture, read_queries
+from clipsonic.vectors import StoredVectors, write_vectors
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    (folder / "more").mkdir(parents=True)
+    for name, colour in (("b.png", "red"), ("a.JPG", "blue"), ("more/c.webp", "green"), (".hidden.png", "red")):
+        Image.new("RGB", (40, 30), colour).save(folder / name)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_each_kind(tmp_path: Path, pictures: Path) -> None:
+    assert read_queries(text="a dog") == Texts(["query"], ["a dog"])
+    frames = [pictures / "b.png", pictures / "a.JPG"]
+    assert read_queries(image=frames) == Pictures(["query"], [tuple(frames)])
+    found = read_queries(images=pictures)
+    assert isinstance(found, Pictures) and found.ids == ["a", "b", "more/c"]
+    assert found.files[2] == (pictures / "more" / "c.webp",)
+    (tmp_path / "p.csv").write_text("id,caption\nb,the dog\na/x,a bell\n")
+    assert read_queries(prompts=tmp_path / "p.csv") == Texts(["b", "a/x"], ["the dog", "a bell"])
+    write_vectors(tmp_path / "v.npz", ["z", "y"], np.eye(2, dtype=np.float32))
+    stored = read_queries(vectors=tmp_path / "v.npz")
+    assert isinstance(stored, StoredVectors) and stored.ids == ["z", "y"]
+
+
+def test_several_pictures_are_the_mean_of_their_directions(pictures: Path, clip_folder: Path) -> None:
+    clip = FrozenClip(str(clip_folder))
+    a, b = pictures / "a.JPG", pictures / "b.png"
+    alone = clip.encode_image([read_picture(a), read_picture(b)])
+    found = encode_pictures(clip, [(a,), (a, b)])
+    np.testing.assert_array_equal(found[0], clip.encode_image([read_picture(a), read_picture(a), read_picture(b)])[0])
+    np.testing.assert_allclose(found[1], alone.mean(0) / np.linalg.norm(alone.mean(0)), atol=1e-6)
+
+
+def test_many_pictures_are_encoded_as_in_one_call(
+    pictures: Path, clip_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read a part at a time, and the same bits."""
+    clip, files = FrozenClip(str(clip_folder)), [pictures / name for name in ("a.JPG", "b.png", "more/c.webp")] * 23
+    whole = clip.encode_image([read_picture(path) for path in files])
+    np.testing.assert_array_equal(encode_pictures(clip, [(path,) for path in files]), whole)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: {}, "give one of --text, --image, --images, --prompts, --vectors; got none"),
+        (lambda p: {"text": "a", "prompts": p}, "got --text, --prompts"),
+        (lambda p: {"text": " "}, "--text is empty"),
+        (lambda p: {"images": p / "gone"}, "gone is not a folder of pictures"),
+        (lambda p: {"images": p}, "holds no picture"),
+        (lambda p: {"prompts": p / "empty.csv"}, "empty.csv lists no prompt"),
+        (lambda p: {"prompts": p / "up.csv"}, "'../../x' would be written outside the folder"),
+        (lambda p: {"prompts": p / "root.csv"}, "'/x' would be written outside the folder"),
+        (lambda p: {"vectors": p / "up.npz"}, "'../x' would be written outside the folder"),
+    ],
+)
+def test_mistakes(tmp_path: Path, make: Callable[[Path], dict[str, object]], message: str) -> None:
+    (tmp_path / "empty.csv").write_text("id,caption\n")
+    (tmp_path / "up.csv").write_text("id,caption\n../../x,a\n")
+    (tmp_path / "root.csv").write_text("id,caption\n/x,a\n")
+    write_vectors(tmp_path / "up.npz", ["../x"], np.eye(1, dtype=np.float32))
+    with pytest.raises(ValueError, match=message):
+        read_queries(**make(tmp_path))  # type: ignore[arg-type]
+
+
+def test_two_pictures_of_one_id_are_refused(pictures: Path) -> None:
+    Image.new("RGB", (40, 30)).save(pictures / "b.jpg")
+    with pytest.raises(ValueError, match=r"b.jpg and .*b.png would both get the id 'b'"):
+        read_queries(images=pictures)
+
+
+def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    Image.new("RGB", (400, 300), "red").save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:300])
+    for name in ("text.png", "cut.png", "cut.jpg", "gone.png"):
+        with pytest.raises(ValueError, match=rf"{name}: not a readable picture"):
+            read_picture(tmp_path / name)

@@ -1,0 +1,227 @@
+"""A training that was killed, stopped or out of disk ends bit for bit where an unbroken one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from clipsonic.checkpoint import load_checkpoint
+from clipsonic.pipeline import load_model
+from clipsonic.preset import Preset
+from clipsonic.training.clipsonic import train
+from clipsonic.training.dataset import TrainingSet
+from clipsonic.training.log import Report
+from clipsonic.training.stop import Stopped, heed_signals
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+def at(step: int, act: Callable[[], None]) -> Callable[[Report], None]:
+    def report(told: Report) -> None:
+        if told.step == step:
+            act()
+
+    return report
+
+
+def die() -> None:
+    raise Killed
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state = load_checkpoint(run / "checkpoint.safetensors")
+    moments = {f"moment {k}": entry["exp_avg_sq"] for k, entry in state["optimizer"]["state"].items()}
+    return {**state["model"], **{f"average {k}": v for k, v in enumerate(state["ema"]["shadow_params"])}, **moments}
+
+
+def assert_same_run(found: Path, expected: Path) -> None:
+    mine, theirs = weights(found), weights(expected)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    for name in ("unet/diffusion_pytorch_model.safetensors", "model_index.json"):
+        assert (found / "model" / name).read_bytes() == (expected / "model" / name).read_bytes()
+    assert course(found) == course(expected)
+    assert curves(found) == curves(expected)
+
+
+def course(run: Path) -> list[tuple[int, float, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert all(line["schema"] == 1 for line in lines)
+    return [(line["step"], line["loss"], line["learning_rate"]) for line in lines]
+
+
+def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows."""
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    names = ("loss", "learning_rate", "gradient_norm")
+    assert {*names, "samples_per_second"} == set(events.Tags()["scalars"])
+    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
+
+
+@pytest.mark.parametrize("killed_at", [1, 3, 5])
+def test_a_killed_run_ends_where_an_unbroken_one_does(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset, killed_at: int
+) -> None:
+    """Checkpoints are at 2, 4 and 6: a kill at 3 or 5 loses one step, which is done again."""
+    with pytest.raises(Killed):
+        train(preset, training_set, tmp_path, seed=0, report=at(killed_at, die), accelerator="cpu")
+    assert (tmp_path / "checkpoint.safetensors").exists() == (killed_at > 1)
+    assert not (tmp_path / "model").exists()
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"schema": 1, "st')  # torn
+    train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
+    assert_same_run(tmp_path, run_folder)
+    assert [step for step, _, _ in course(run_folder)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_kill_9(tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset, preset_file: Path,
+                prepared_folder: Path) -> None:  # fmt: skip
+    program = str(Path(__file__).with_name("killed_training.py"))
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    killed = subprocess.run(
+        [sys.executable, program, str(preset_file), str(prepared_folder), str(tmp_path), "5"],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 4
+    train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
+    assert_same_run(tmp_path, run_folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_after_the_step_with_a_checkpoint(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset, number: signal.Signals
+) -> None:
+    before = signal.getsignal(number)
+    rarely = replace(preset, training=replace(preset.training, save_every=100))
+    with pytest.raises(Stopped, match="stopped after step 3 of 6, which is saved"):
+        ask = at(2, lambda: os.kill(os.getpid(), number))
+        train(rarely, training_set, tmp_path, seed=0, report=ask, accelerator="cpu")
+    assert signal.getsignal(number) is before
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 3
+    train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
+    assert_same_run(tmp_path, run_folder)
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with heed_signals() as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_under_torchrun_a_second_ctrl_c_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes once from the terminal and once from torchrun."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    with heed_signals() as asked:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert asked()
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset
+) -> None:
+    """A limit on the size of files stands for the disk: the log fits, the checkpoint does not."""
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, unlimited[1]))
+
+    try:
+        with pytest.raises(OSError, match="the one before is kept: make room, and repeat the command"):
+            train(preset, training_set, tmp_path, seed=0, report=at(3, fill), accelerator="cpu")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 2
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["checkpoint.safetensors", "log.jsonl", "tensorboard"]
+    train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
+    assert_same_run(tmp_path, run_folder)
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_no_half_model(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(pipeline: object, folder: str, safe_serialization: bool) -> None:
+        Path(folder).mkdir()
+        (Path(folder) / "model_index.json").write_text("{")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("clipsonic.pipeline.CLIPSonicPipeline.save_pretrained", fails)
+        with pytest.raises(OSError, match="No space left"):
+            train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["checkpoint.safetensors", "log.jsonl", "tensorboard"]
+    train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
+    assert_same_run(tmp_path, run_folder)
+
+
+def test_a_finished_run_is_not_trained_further(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset
+) -> None:
+    before = weights(run_folder)
+    told: list[Report] = []
+    train(preset, training_set, run_folder, seed=0, report=told.append, accelerator="cpu")
+    after = weights(run_folder)
+    assert told == [] and all(torch.equal(value, after[name]) for name, value in before.items())
+    assert load_model(run_folder / "model").what.mel == preset.mel
+    assert not [each.name for each in run_folder.iterdir() if each.name.startswith(".")]
+
+
+def test_another_training_in_the_same_folder_is_refused(
+    run_folder: Path, training_set: TrainingSet, preset: Preset
+) -> None:
+    def refused(match: str, preset: Preset = preset, data: TrainingSet = training_set, seed: int = 0) -> None:
+        with pytest.raises(
+            ValueError, match=f"holds a training with another {match}: continue it with its own command"
+        ):
+            train(preset, data, run_folder, seed=seed, accelerator="cpu")
+
+    training = preset.training
+    refused("seed", seed=1)
+    refused("number of steps", replace(preset, training=replace(training, steps=7)))
+    refused("recipe and seed", replace(preset, training=replace(training, learning_rate=1e-4)), seed=1)
+    refused("recipe", replace(preset, training=replace(training, weighting="min-snr")))
+    refused("network", replace(preset, network=replace(preset.network, channels=(16, 48))))
+    refused("diffusion", replace(preset, diffusion=replace(preset.diffusion, prediction="epsilon")))
+    refused("mel definition", replace(preset, mel=replace(preset.mel, floor=1e-4)))
+    refused("training set", data=replace(training_set, digest="another"))
+
+
+def test_what_changes_no_result_may_change_between_sessions(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset
+) -> None:
+    with pytest.raises(Killed):
+        train(preset, training_set, tmp_path, seed=0, report=at(3, die), accelerator="cpu")
+    other = replace(
+        preset.training, save_every=100, report_every=1, activation_checkpointing=True, sample_every=8, micro_batch=4
+    )
+    train(replace(preset, training=other), training_set, tmp_path, seed=0, accelerator="cpu")
+    assert_same_run(tmp_path, run_folder)
+
+
+def test_a_run_in_progress_can_be_followed_in_tensorboard(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset
+) -> None:
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.extend(step for step, _ in curves(tmp_path)["loss"])
+
+    train(preset, training_set, tmp_path, seed=0, report=at(4, look), accelerator="cpu")
+    assert seen == [1, 2, 3, 4]

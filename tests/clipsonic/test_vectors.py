@@ -1,0 +1,71 @@
+"""Condition vectors from outside: what `clipsonic-metrics embed` writes is read, several vectors are one direction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clipsonic.vectors import mean_direction, read_vectors, write_vectors
+
+
+def save(path: Path, ids: list[str], frames: list[int], embeddings: object) -> Path:
+    np.savez(path, ids=np.array(ids), frames=np.array(frames), embeddings=np.array(embeddings, np.float32))
+    return path
+
+
+def test_several_vectors_are_the_mean_of_their_directions(tmp_path: Path) -> None:
+    """Of directions: a loud frame with a long vector counts no more than another."""
+    path = save(tmp_path / "e.npz", ["b", "a"], [2, 1], [[3, 0], [0, 100], [0, 2]])
+    found = read_vectors(path)
+    assert found.ids == ["b", "a"] and found.vectors.dtype == np.float32
+    np.testing.assert_allclose(found.vectors, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-7)
+    np.testing.assert_allclose(found.of(["a", "b", "a"])[:, 0], [0, 0.5**0.5, 0], atol=1e-7)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    write_vectors(tmp_path / "v.npz", ["p", "q", "r"], vectors)
+    found = read_vectors(tmp_path / "v.npz")
+    assert found.ids == ["p", "q", "r"]
+    np.testing.assert_array_equal(found.vectors, vectors)
+    assert [path.name for path in tmp_path.iterdir()] == ["v.npz"]
+
+
+def test_mean_direction_of_one_is_itself_bit_for_bit() -> None:
+    one = np.random.default_rng(0).normal(size=(1, 5)).astype(np.float32)
+    np.testing.assert_array_equal(mean_direction(one), one[0])
+    np.testing.assert_allclose(np.linalg.norm(mean_direction(np.eye(4, dtype=np.float32))), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ids", "frames", "embeddings", "message"),
+    [
+        (["a"], [2], [[1, 0]], "do not fit one another"),
+        (["a", "b"], [1, 0], [[1, 0]], "do not fit one another"),
+        (["a"], [1], [1, 0], "do not fit one another"),
+        (["a", "a"], [1, 1], [[1, 0], [0, 1]], "an id is there twice"),
+        (["a"], [1], [[0, 0]], "a vector is zero or not finite"),
+        (["a"], [1], [[np.nan, 0]], "a vector is zero or not finite"),
+        ([], [], np.zeros((0, 2)), "holds no vector"),
+    ],
+)
+def test_files_that_are_no_vectors(
+    tmp_path: Path, ids: list[str], frames: list[int], embeddings: object, message: str
+) -> None:
+    path = save(tmp_path / "e.npz", ids, frames, embeddings)
+    with pytest.raises(ValueError, match=message):
+        read_vectors(path)
+
+
+def test_other_files_and_missing_ids(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("no zip")
+    with pytest.raises(ValueError, match=r"text.npz is no .npz with ids, frames and embeddings"):
+        read_vectors(tmp_path / "text.npz")
+    np.savez(tmp_path / "other.npz", ids=np.array(["a"]))
+    with pytest.raises(ValueError, match="is no .npz with ids, frames and embeddings: 'frames is not a file"):
+        read_vectors(tmp_path / "other.npz")
+    found = read_vectors(save(tmp_path / "e.npz", ["a"], [1], [[1, 0]]))
+    with pytest.raises(ValueError, match="no vector for c0, c1, c2, c3, c4 and 2 more: expected one for each of 7 ids"):
+        found.of([f"c{k}" for k in range(7)])
