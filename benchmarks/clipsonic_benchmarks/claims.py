@@ -131,4 +131,5 @@ def _check_bound(wanted: Expectation, system: str, scores: Mapping[str, Sequence
 
 def _shown(step: Comparison) -> str:
     of = step.difference
-    return f"{step.a} - {step.b} = {of.value:+.3f} [{of.low:+.3f}, {of.high:+.3f}]"
+    interval = "interval unknown" if of.low is None or of.high is None else f"[{of.low:+.3f}, {of.high:+.3f}]"
+    return f"{step.a} - {step.b} = {of.value:+.3f} {interval}"

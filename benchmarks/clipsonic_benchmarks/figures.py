@@ -94,6 +94,7 @@ def differences(comparisons: Sequence[Mapping[str, Any]], metric: str) -> dict[s
     figure.add_vline(x=0, line={"width": 1, "dash": "dot", "color": "#8a93a3"})
     for one in reversed(shown):
         colour = VERDICTS[one["verdict"]]
+        bounds = "interval unknown" if one["low"] is None else f"{one['low']:+.4g} to {one['high']:+.4g}"
         figure.add_scatter(
             x=[one["value"]],
             y=[f"{short(one['a'])} - {short(one['b'])}"],
@@ -107,7 +108,7 @@ def differences(comparisons: Sequence[Mapping[str, Any]], metric: str) -> dict[s
             },
             mode="markers",
             marker={"color": colour, "size": 9},
-            hovertemplate=f"%{{x:+.4g}}<br>{one['low']:+.4g} to {one['high']:+.4g}<br>{one['verdict']}<extra></extra>",
+            hovertemplate=f"%{{x:+.4g}}<br>{bounds}<br>{one['verdict']}<extra></extra>",
         )
     return _json(figure)
 

@@ -157,7 +157,9 @@ def difference(one: Mapping[str, Any] | None) -> str:
     if one is None:
         return ""
     places = DECIMALS.get(one["metric"], 3)
-    return f"{one['value']:+.{places}f} [{one['low']:+.{places}f},{one['high']:+.{places}f}] {_MARKS[one['verdict']]}"
+    known = one["low"] is not None
+    interval = f"[{one['low']:+.{places}f},{one['high']:+.{places}f}]" if known else "interval unknown"
+    return f"{one['value']:+.{places}f} {interval} {_MARKS[one['verdict']]}"
 
 
 def _claims(claims: Sequence[Mapping[str, Any]], to: Console) -> None:

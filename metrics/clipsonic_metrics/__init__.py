@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clipsonic_metrics.embedders import load_embedder
     from clipsonic_metrics.errors import MetricsError, NotComparable
     from clipsonic_metrics.frechet import frechet_distance
+    from clipsonic_metrics.paired import paired_mean_difference
     from clipsonic_metrics.score import Difference, Score
     from clipsonic_metrics.scores.clap_score import clap_score
     from clipsonic_metrics.scores.clip_score import clip_score
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from clipsonic_metrics.scores.vendi import vendi
     from clipsonic_metrics.sound import Sound, read_sound
     from clipsonic_metrics.stats import EmbeddingStats
-    from clipsonic_metrics.uncertainty import paired_mean_difference
 
 _MODULES = {
     "Difference": "score",
@@ -58,7 +58,7 @@ _MODULES = {
     "memorisation": "scores.memorisation",
     "modality_gap": "scores.modality_gap",
     "paired_bootstrap_fad": "scores.fad",
-    "paired_mean_difference": "uncertainty",
+    "paired_mean_difference": "paired",
     "per_item_fad": "scores.per_item_fad",
     "prdc": "scores.prdc",
     "read_sound": "sound",

@@ -66,6 +66,11 @@ def unit_rows(x: Array, name: str) -> Array:
     return np.asarray(x / lengths)
 
 
+def cosines_of(a: Array, b: Array) -> Array:
+    """Cosine of row i of both, which are unit vectors, shape (rows,); -1 to 1, where rounding may go beyond."""
+    return np.asarray(np.clip((a * b).sum(axis=1), -1.0, 1.0))
+
+
 def unit_items(x: Embeddings, name: str) -> Array:
     """One unit vector per item: the normalised mean of the item's unit frames, shape (items, dim)."""
     rows, frames = frames_of_items(x, name)

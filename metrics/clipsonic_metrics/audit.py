@@ -19,6 +19,8 @@ Warnings: the number is what it is, but it may not mean what one thinks. They ar
     mixed          several rates, or several numbers of channels, within a set or between the two
     unequal sizes  bias of FAD and its relatives depends on the number of items
     passed over    files of a suffix that is not read: is a part of the set among them?
+    same set       one set given for two sides, which only checks the tool
+    not audited    an `.npz` that holds no facts of its sounds, so that nothing of this can be said of it
     unused         captions or reference sounds that no generated sound answers: is the set complete?
 """
 
@@ -84,7 +86,8 @@ def _dc(channels: Samples) -> float:
 
 @dataclass(frozen=True)
 class AuditedSet:
-    """A set of sounds after its decode: facts of the usable files, and faults of the others, both by id."""
+    """A set of sounds after its decode: facts of the usable files, and faults of the others, both by id. Of an `.npz`,
+    the facts noted when it was made, and no files."""
 
     path: Path
     files: Mapping[str, Path]
@@ -115,7 +118,8 @@ def require_usable(sets: Sequence[AuditedSet], on_bad: OnBad) -> None:
     for each in sets:
         if each.faults and (on_bad == "stop" or not each.facts):
             remedy = "mend them, or leave them out with --on-bad skip" if each.facts else "none is left to score"
-            said = f"{len(each.faults)} of {len(each.files)} files in {each.path} cannot be scored ({remedy}): "
+            of_all = f"{len(each.faults)} of {counted(len(each.files), 'file')} in {each.path}"
+            said = f"{of_all} cannot be scored ({remedy}): "
             told.append(said + named([f"{path}: {fault}" for path, fault in each.skipped().items()], NAMED, "; "))
     if told:
         raise MetricsError("; ".join(told))
@@ -124,11 +128,26 @@ def require_usable(sets: Sequence[AuditedSet], on_bad: OnBad) -> None:
 def findings(sets: Sequence[AuditedSet]) -> list[Finding]:
     """Warnings about sets of sounds: each by itself, then the first two side by side."""
     found = [finding for each in sets for finding in _within(each)]
-    return found + (_between(sets[0], sets[1]) if len(sets) > 1 else [])
+    return found + (_between(sets[0], sets[1]) if len(sets) > 1 and all(each.facts for each in sets[:2]) else [])
+
+
+def same_sets(sides: Mapping[str, Path]) -> list[Finding]:
+    """Warnings of one set given for several sides, by the names of the sides."""
+    by_place: dict[Path, list[str]] = {}
+    for side, path in sides.items():
+        by_place.setdefault(path.resolve(), []).append(side)
+    return [
+        Finding("same set", f"{sides[names[0]]} is given as {' and as '.join(names)}: it is scored against itself")
+        for names in by_place.values()
+        if len(names) > 1
+    ]
 
 
 def _within(each: AuditedSet) -> list[Finding]:
     facts, found = each.facts, list[Finding]()
+    if not facts and each.path.suffix.lower() == ".npz":
+        said = f"{each.path} holds no facts of its sounds: make it anew by clipsonic-metrics embed to have it compared"
+        return [Finding("not audited", said)]
     others = passed_over(each.path)
     if others:
         kinds = ", ".join(f"{count} of suffix {suffix}" for suffix, count in sorted(others.items()))
@@ -143,7 +162,9 @@ def _within(each: AuditedSet) -> list[Finding]:
     copies = _same_digest([(id, fact.digest) for id, fact in facts.items()])
     if copies:
         groups = [" = ".join(ids) for ids in copies]
-        said = f"{each.path}: {sum(map(len, copies)) - len(copies)} sounds are copies of others: {named(groups)}"
+        more = sum(map(len, copies)) - len(copies)
+        verb = "is a copy of another" if more == 1 else "are copies of others"
+        said = f"{each.path}: {counted(more, 'sound')} {verb}: {named(groups)}"
         found.append(Finding("duplicates", said, tuple(id for ids in copies for id in ids)))
     for kind, values in (("rates", [f"{fact.rate_hz} Hz" for fact in facts.values()]), ("channels", _widths(each))):
         counts = Counter(values)
@@ -163,16 +184,21 @@ def _between(one: AuditedSet, other: AuditedSet) -> list[Finding]:
     both = [id for id, fact in one.facts.items() if fact.digest in theirs]
     if both and one.path != other.path:
         pairs = [f"{id} = {theirs[one.facts[id].digest]}" for id in both]
-        said = f"{len(both)} sounds are in both {one.path} and {other.path}: {named(pairs)}"
+        said = f"{counted(len(both), 'sound')} {_are(both)} in both {one.path} and {other.path}: {named(pairs)}"
         found.append(Finding("duplicates", said, tuple(both)))
     if len(one.facts) != len(other.facts):
-        sizes = f"{one.path} has {len(one.facts)} sounds and {other.path} {len(other.facts)}"
+        sizes = f"{one.path} has {counted(len(one.facts), 'sound')} and {other.path} {len(other.facts)}"
         found.append(Finding("unequal sizes", f"{sizes}: compare systems at equal numbers of items only"))
     return found
 
 
 def _of_items(kind: str, each: AuditedSet, ids: Sequence[str], said: str) -> Finding:
-    return Finding(kind, f"{each.path}: {len(ids)} of {len(each.facts)} sounds are {said}: {named(ids)}", tuple(ids))
+    of_all = f"{each.path}: {len(ids)} of {counted(len(each.facts), 'sound')}"
+    return Finding(kind, f"{of_all} {_are(ids)} {said}: {named(ids)}", tuple(ids))
+
+
+def _are(ids: Sequence[str]) -> str:
+    return "is" if len(ids) == 1 else "are"
 
 
 def _same_digest(items: Iterable[tuple[str, str]]) -> list[list[str]]:
@@ -183,7 +209,12 @@ def _same_digest(items: Iterable[tuple[str, str]]) -> list[list[str]]:
 
 
 def _widths(each: AuditedSet) -> list[str]:
-    return [f"{fact.channels} channel{'s' if fact.channels > 1 else ''}" for fact in each.facts.values()]
+    return [counted(fact.channels, "channel") for fact in each.facts.values()]
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 file", "2 files"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def named(names: Sequence[str], most: int = 5, between: str = ", ") -> str:

@@ -2,7 +2,8 @@
 
 Results go to stdout, progress and notes to stderr. Exit codes: 0 good, 1 a check failed, 2 usage or bad input, 3 not
 comparable, 130 interrupted. An error is one line; `--debug`, anywhere, shows where it came from. The commands are in
-commands/; everything heavy is imported inside them. Started by torchrun, the first process alone speaks.
+commands/; everything heavy is imported inside them. Started by torchrun, the first process alone speaks. Files are
+written before anything is shown, and a reader of stdout that goes away (`| head`) takes nothing from them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typer.exceptions import Abort, TyperException
 
 from clipsonic_metrics.commands import audit, doctor, embed, names, score, weights
 from clipsonic_metrics.errors import MetricsError
+from clipsonic_metrics.pipes import be_patient
 
 INTERRUPTED = 130
 app = typer.Typer(
@@ -85,4 +87,7 @@ def _fail(message: str, code: int) -> int:
 
 def main() -> None:
     """Entry point of `clipsonic-metrics`."""
-    sys.exit(run(sys.argv[1:]))
+    be_patient()
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.exit(code)

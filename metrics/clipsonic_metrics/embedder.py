@@ -6,9 +6,10 @@ digest of the weights that span it, never by a word: a sound and an image may be
 share it, or if one was made for the other's (spaces.py, which is to be asked).
 
 The result may not depend on batch size, on the other items of the batch, or on their order. `over_windows` and
-`in_equal_batches` see to it: every forward pass has the same number of rows, the last one filled up, so that the
-arithmetic of an item is the same whatever it is embedded with. An embedder of sounds is therefore no more than a
-network, a Listening and a loader, put together by `WindowedEmbedder` or `WindowedClassifier`.
+`in_equal_batches` see to it: every forward pass has the same number of rows, the last one filled up, and one thread
+(passes.py), so that the arithmetic of an item is the same whatever it is embedded with, and by however many threads. An
+embedder of sounds is therefore no more than a network, a Listening and a loader, put together by `WindowedEmbedder` or
+`WindowedClassifier`. `encode` is called by several threads at a time.
 
 An embedder says what it is before it can do anything: protocol and space are read off the files of its weights, and the
 network is built when it is first asked to embed, or by `build`. What is in the cache needs no network.
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipsonic_metrics.listening import Listening
+from clipsonic_metrics.passes import side_by_side
 from clipsonic_metrics.sound import Samples, Sound
 
 if TYPE_CHECKING:
@@ -128,6 +130,7 @@ class WindowedEmbedder:
     evaluation mode, each row by itself. `build` makes what it needs, once; `encode` calls it too. `space` is the name
     with the weights' digest where none is given; `made_for` names the embedder in whose published weights' space it was
     trained to land, and `is_published` says whether its own weights are known to be the published ones (spaces.py).
+    `one_frame` says whether a window gives one frame, so that a metric that needs several can be refused early.
     """
 
     name: str
@@ -141,6 +144,7 @@ class WindowedEmbedder:
     build: Callable[[], object] = _nothing_to_build
     made_for: str = ""
     is_published: bool = False
+    one_frame: bool = True
 
     def __post_init__(self) -> None:
         if not self.space:
@@ -210,12 +214,17 @@ def over_windows(encode: Encode, listening: Listening, sounds: Sequence[Sound], 
             counts.append(len(found))
             yield from found
 
-    frames: list[Vectors] = []
     waiting, size = windows(), rows if listening.window is not None else 1
-    while batch := list(islice(waiting, size)):
-        given = torch.from_numpy(np.stack(batch))
-        for of_row in in_equal_batches(encode, given, size):
-            frames.append(np.atleast_2d(of_row).astype(listening.kept).astype(np.float32, copy=False))
+
+    def batches() -> Iterator[Tensor]:
+        while batch := list(islice(waiting, size)):
+            yield torch.from_numpy(np.stack(batch))
+
+    frames = [
+        np.atleast_2d(of_row).astype(listening.kept).astype(np.float32, copy=False)
+        for of_batch in side_by_side(lambda batch: _encoded(encode, batch, size), batches())
+        for of_row in of_batch
+    ]
     ends = np.cumsum(counts, dtype=int)
     return [np.concatenate(frames[end - count : end]) for end, count in zip(ends, counts, strict=True)]
 
@@ -229,9 +238,13 @@ def in_equal_batches(encode: Encode, items: Tensor, size: int) -> Vectors:
     """Encode items (items, ...), `size` at a time, the last batch filled up with its first; float32 (items, ...)."""
     import torch
 
-    found = []
+    return np.concatenate(list(side_by_side(lambda batch: _encoded(encode, batch, size), torch.split(items, size))))
+
+
+def _encoded(encode: Encode, batch: Tensor, size: int) -> Vectors:
+    import torch
+
     with torch.inference_mode():
-        for batch in torch.split(items, size):
-            filled = torch.cat([batch, batch[:1].expand(size - len(batch), *batch.shape[1:])])
-            found.append(encode(filled)[: len(batch)].float().numpy())
-    return np.concatenate(found)
+        filled = torch.cat([batch, batch[:1].expand(size - len(batch), *batch.shape[1:])])
+        found: Vectors = encode(filled)[: len(batch)].float().numpy()
+    return found

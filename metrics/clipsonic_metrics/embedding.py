@@ -132,7 +132,7 @@ def _joined(request: Request, files: Mapping[str, Path], parts: Sequence[_Part])
         items = dict(sorted((id, one) for part in parts for id, one in part.items.get(name, {}).items()))
         moments = reduce(EmbeddingStats.merge, blocks.values()) if blocks else None
         embedded[name] = SetOfEmbeddings(
-            rows, encoder.protocol, encoder.space, digest, skipped, moments, list(audited.facts), items
+            rows, encoder.protocol, encoder.space, digest, skipped, moments, list(audited.facts), items, audited.facts
         )
     return EmbeddedSet(audited, embedded)
 
@@ -199,6 +199,7 @@ class _Pass:
             kept = self._kept(facts.digest)
             missing = [encoder for name, encoder in self._request.encoders.items() if name not in kept]
             if fault is not None or not (missing or self._request.audited):
+                fault = fault or self._too_few_frames(None, kept)
                 return _Heard(id, facts, fault, kept)
             if sound is None:
                 facts, sound = self._read(id, path)
@@ -206,9 +207,23 @@ class _Pass:
             ways = [encoder.listening for encoder in missing if encoder.listening is not None]
             for listening in [] if fault is not None else [*ways, *self._request.audited]:
                 listening.windows(sound)  # refuses now what it would refuse later, and resamples here
+            fault = fault or self._too_few_frames(sound, kept)
             return _Heard(id, facts, fault, kept, sound if missing else None)
         except MetricsError as error:
             return _Heard(id, facts, str(error).removeprefix(f"{path} ").removeprefix(f"{id} "))
+
+    def _too_few_frames(self, sound: Sound | None, kept: Mapping[str, Vectors]) -> str | None:
+        for name in self._request.two_frames:
+            encoder = self._request.encoders[name]
+            if name in kept:
+                frames = len(kept[name])
+            elif sound is not None and encoder.one_frame and encoder.listening is not None:
+                frames = len(encoder.listening.windows(sound))
+            else:  # known when it is embedded
+                continue
+            if frames < 2:
+                return f"too short for per-item-fad: 1 frame of {name}, 2 are needed; leave that metric or embedder out"
+        return None
 
     def _read(self, id: str, path: Path) -> tuple[Facts, Sound]:
         began = time.time_ns()

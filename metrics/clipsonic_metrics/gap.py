@@ -34,7 +34,7 @@ def gap_of_files(x: Path, y: Path, *, seed: int) -> Gap:
     require_ids(left.vectors, right.vectors, y)
     require_ids(right.vectors, left.vectors, x)
     rows = unit_items(left.items, str(x)), unit_items([right.vectors[id] for id in left.vectors], str(y))
-    return modality_gap(*rows, seed=seed, protocol=f"{left.protocol}+{right.protocol}")
+    return modality_gap(*rows, seed=seed, protocol=f"{left.protocol}+{right.protocol}", ids=list(left.vectors))
 
 
 Modality = Literal["sounds", "images", "captions"]
@@ -98,7 +98,7 @@ def gap_of_inputs(
     protocol = found[0].protocol if len(found) == 1 else pair_protocol(*found)
     rule = "" if images is None else f"/{IMAGE_RULE}"
     rows = [unit_items(of_side, modality) for modality, of_side in sides.items()]
-    gap = modality_gap(*rows, seed=work.seed, protocol=f"{protocol}{rule}")
+    gap = modality_gap(*rows, seed=work.seed, protocol=f"{protocol}{rule}", ids=ids)
     return GapOfInputs(gap, "+".join(names), warnings)
 
 
@@ -131,5 +131,6 @@ def _unmatched(source: Path, entries: Iterable[str], ids: Sequence[str], partner
     unmatched = sorted(set(entries) - set(ids))
     if not unmatched:
         return []
-    said = f"{len(unmatched)} entries of {source} have no {partner} of their id and are left out: {named(unmatched)}"
+    counted = f"1 entry of {source} has" if len(unmatched) == 1 else f"{len(unmatched)} entries of {source} have"
+    said = f"{counted} no {partner} of their id, left out: {named(unmatched)}"
     return [Finding("unused", said, tuple(unmatched))]

@@ -82,6 +82,8 @@ def _google_fad() -> Profile:
         " VGGish hears the first 96 frames; a rest shorter than a second is left out. vggish-relu is the layer of the"
         " graph of that time, vggish that of later revisions of the model.",
         "The tool neither converts rates nor mixes channels, and reads 16 bits: it takes every file for 16 kHz mono."
+        " Of a float WAV or a TFRecord of floats, which it reads as they are, its 0.1 does act on sounds quieter than"
+        " that; here it never does."
         " Here sounds are converted, and not rounded to 16 bits after it. It leaves files under 1 s out without a"
         " word and keeps means and covariances in float32.",
     )

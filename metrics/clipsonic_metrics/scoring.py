@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clipsonic_metrics.audit import Finding, findings, named
+from clipsonic_metrics.audit import Finding, counted, findings, named, same_sets
 from clipsonic_metrics.embedder import ImageEmbedder, SoundEmbedder
 from clipsonic_metrics.errors import MetricsError, NotComparable, NotInProfile
 from clipsonic_metrics.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
@@ -95,6 +95,7 @@ def score_folder(
         for need in METRICS[name].needs:
             if getattr(inputs, need) is None:
                 raise MetricsError(f"metric {name} needs --{need}; give it, or leave {name} out of --metrics")
+    _require_counts(inputs, wanted)
     tasks = [task for name in wanted for task in _tasks(name, embedders, work)]
     for task in tasks:
         _want(task, inputs, work)
@@ -111,9 +112,23 @@ def score_folder(
     nearest = {
         task.embedder: nearest_training(_context(task, inputs, work)) for task in tasks if task.metric == "memorisation"
     }
-    warnings = findings(audited) + unused(inputs, needs, ids) + _too_few(wanted, len(ids)) + _unverified(tasks, work)
-    warnings += _dropped(scored, ids)
+    warnings = same_sets({side: inputs.path(side) for side in first}) + findings(audited) + unused(inputs, needs, ids)
+    warnings += _too_few(wanted, len(ids)) + _unverified(tasks, work) + _dropped(scored, ids)
     return Report(scored, ids, sets, warnings, nearest)
+
+
+def _require_counts(inputs: Inputs, metrics: Sequence[str]) -> None:
+    """Raise MetricsError that names every metric for which there are too few sounds, before any is embedded."""
+    made, told = len(_ids(inputs.generated)), []
+    for name in metrics:
+        way = WAYS[name]
+        if made < way.fewest:
+            told.append(f"{name} needs {way.fewest} generated sounds, {inputs.generated} has {made}")
+        least = way.fewest if way.fewest_references is None else way.fewest_references
+        if way.reference is not None and (found := len(_ids(inputs.path("reference")))) < least:
+            told.append(f"{name} needs {least} reference sounds, {inputs.reference} has {found}")
+    if told:
+        raise MetricsError(f"{'; '.join(told)}: give more sounds, or leave out of --metrics what cannot be computed")
 
 
 def _compute(task: Task, inputs: Inputs, work: Workspace) -> list[Score]:
@@ -181,8 +196,9 @@ def _unverified(tasks: Sequence[Task], work: Workspace) -> list[Finding]:
     return [
         Finding(
             "unverified pair",
-            f"{sound} was made for the published weights of {picture}; whether those given by --weights are the "
-            f"published ones cannot be told, and the protocol says {UNVERIFIED}",
+            f"{sound} was made for the published weights of {picture}; whether those given by --weights, or "
+            f"found in the hub cache, are the published ones cannot be told, and the protocol says {UNVERIFIED}: "
+            "clipsonic-metrics weights fetch records them",
         )
         for sound, picture in pairs
         if not is_verified(work.embedder(sound), work.embedder(picture))
@@ -209,12 +225,13 @@ def lacking(inputs: Inputs, needs: Sequence[str]) -> dict[str, str]:
     for need in needs:
         partners = _partners(inputs, need)
         what = {"prompts": "caption", "images": "image", "factors": "row", "reference": "sound"}[need]
+        article = "an" if what == "image" else "a"
         if ids and partners.isdisjoint(ids):
             where = getattr(inputs, need)
             raise MetricsError(
-                f"none of the {len(ids)} sounds of {inputs.generated} has a {what} of its id in {where}, "
-                f"so none is left to score: ids here are {named(ids, 3)}, there {named(sorted(partners), 3) or 'none'}"
-                "; name them alike, or give a manifest of id,file"
+                f"none of the {counted(len(ids), 'sound')} of {inputs.generated} has {article} {what} of its id in "
+                f"{where}, so none is left to score: ids here are {named(ids, 3)}, there "
+                f"{named(sorted(partners), 3) or 'none'}; name them alike, or give a manifest of id,file"
             )
         for id in ids:
             if id not in partners:
@@ -241,7 +258,8 @@ def unused(inputs: Inputs, needs: Sequence[str], ids: Sequence[str]) -> list[Fin
     for need in needs:
         unused = sorted(_partners(inputs, need) - set(ids))
         if unused:
-            said = f"{len(unused)} entries of {getattr(inputs, need)} have no generated sound that is scored: "
+            entries = "1 entry" if len(unused) == 1 else f"{len(unused)} entries"
+            said = f"{entries} of {getattr(inputs, need)} without a generated sound that is scored: "
             found.append(Finding("unused", said + named(unused), tuple(unused)))
     return found
 
@@ -261,7 +279,8 @@ def _dropped(scored: Sequence[Scored], ids: Sequence[str]) -> list[Finding]:
 def _too_few(metrics: Sequence[str], items: int) -> list[Finding]:
     """A warning of what cannot be computed of so few items, where the rest of the metric can."""
     lacking = [f"retrieval@{k}" for k in RETRIEVAL_K if k > items and "retrieval" in metrics]
-    return [Finding("few items", f"{items} items are too few for {', '.join(lacking)}: left out")] if lacking else []
+    said = f"{counted(items, 'item')}, too few for {', '.join(lacking)}: left out"
+    return [Finding("few items", said)] if lacking else []
 
 
 def _sides(tasks: Sequence[Task]) -> list[Side]:

@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from clipsonic_metrics.audit import AuditedSet
+from clipsonic_metrics.audit import AuditedSet, Facts
 from clipsonic_metrics.embedder import SoundClassifier, SoundEmbedder, Vectors
 from clipsonic_metrics.listening import Listening
 from clipsonic_metrics.sound import Sound
@@ -20,7 +20,8 @@ _BLOCKS, _LARGEST_BLOCK = 32, 256
 @dataclass(frozen=True)
 class SoundEncoder:
     """What the pipeline asks of an embedder or a classifier: rows of numbers for each sound, under a protocol. `source`
-    is the embedder itself; where it can embed and classify in one pass, the encoder of its embeddings has `both`."""
+    is the embedder itself; where it can embed and classify in one pass, the encoder of its embeddings has `both`.
+    `one_frame`: each window of `listening` gives one row."""
 
     protocol: str
     space: str
@@ -28,13 +29,15 @@ class SoundEncoder:
     listening: Listening | None
     source: object = None
     both: Callable[[Sequence[Sound]], tuple[list[Vectors], list[Vectors]]] | None = None
+    one_frame: bool = False
 
     @classmethod
     def of(cls, embedder: SoundEmbedder) -> SoundEncoder:
         """Embeddings of sounds."""
         listening = getattr(embedder, "listening", None)
         both = getattr(embedder, "embed_and_classify_sounds", None)
-        return cls(embedder.protocol, embedder.space, embedder.embed_sounds, listening, embedder, both)
+        one_frame = listening is not None and getattr(embedder, "one_frame", True)
+        return cls(embedder.protocol, embedder.space, embedder.embed_sounds, listening, embedder, both, one_frame)
 
     @classmethod
     def of_logits(cls, classifier: SoundClassifier) -> SoundEncoder:
@@ -48,8 +51,8 @@ class SoundEncoder:
 class Request:
     """A folder or manifest, the encoders that are to hear it, by name, and what is to be kept of each: its rows, its
     moments, the moments of each item, or several of these. `unpaired` names ids that have no partner where one is
-    needed, and says what they lack. `audited` are ways of listening that a sound must be long enough for, though
-    nothing hears it by them."""
+    needed, and says what they lack; `two_frames` the encoders that must give two rows of each sound. `audited` are ways
+    of listening that a sound must be long enough for, though nothing hears it by them."""
 
     path: Path
     encoders: Mapping[str, SoundEncoder] = field(default_factory=dict)
@@ -58,13 +61,14 @@ class Request:
     item_moments: frozenset[str] = frozenset()
     audited: Sequence[Listening] = ()
     unpaired: Mapping[str, str] = field(default_factory=dict)
+    two_frames: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
 class SetOfEmbeddings:
     """Embeddings of a set of items: `vectors` by id, each (frames, dim), or none where only `moments` of all were asked
     for, or `item_moments`, by id; `digest` of the ids and what was embedded; `skipped` maps a path to its fault; `ids`
-    are all that were embedded."""
+    are all that were embedded; `facts` are what the audit found of each sound, where they are known."""
 
     vectors: Mapping[str, Vectors]
     protocol: str
@@ -74,6 +78,7 @@ class SetOfEmbeddings:
     moments: EmbeddingStats | None = None
     ids: Sequence[str] = ()
     item_moments: Mapping[str, EmbeddingStats] = field(default_factory=dict)
+    facts: Mapping[str, Facts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.ids:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clipsonic_metrics.atomic import write_whole
-from clipsonic_metrics.audit import AuditedSet, Finding
+from clipsonic_metrics.audit import AuditedSet, Finding, counted
 from clipsonic_metrics.doctor import Check
 from clipsonic_metrics.embedders import EMBEDDERS, NOT_OFFERED, find_embedder, takes
 from clipsonic_metrics.errors import MetricsError
@@ -50,7 +50,7 @@ def show_skipped(path: Path | str, remain: int, skipped: Sequence[Mapping[str, s
     """Name on stderr what was left out of a set."""
     if skipped:
         named = "; ".join(f"{each['file']}: {each['fault']}" for each in skipped)
-        sys.stderr.write(f"left out {len(skipped)} files of {path}, {remain} remain: {named}\n")
+        sys.stderr.write(f"left out {counted(len(skipped), 'file')} of {path}, {remain} remain: {named}\n")
 
 
 def show_warnings(warnings: Iterable[Finding]) -> None:
@@ -63,7 +63,7 @@ def show_embedded(made: SetOfEmbeddings, out: Path, *, stdout: bool) -> None:
     """Print what `embed` wrote."""
     if stdout:
         frames = sum(len(item) for item in made.items)
-        said = f"{out}: {len(made.ids)} sounds, {frames} frames, under {made.protocol}"
+        said = f"{out}: {counted(len(made.ids), 'sound')}, {counted(frames, 'frame')}, under {made.protocol}"
         console().print(plain(said), soft_wrap=True)
 
 
@@ -80,7 +80,7 @@ def show_audit(sets: Sequence[AuditedSet], warnings: Sequence[Finding], *, stdou
     if table.row_count:
         console().print(table)
     for each in sets:
-        found = f"{each.path}: {len(each.files)} files, {len(each.faults)} cannot be scored"
+        found = f"{each.path}: {counted(len(each.files), 'file')}, {len(each.faults)} cannot be scored"
         console().print(plain(found), soft_wrap=True)
 
 

@@ -185,12 +185,12 @@ def find_weights(name: str, weights: Path | None, folder: Path | None = None) ->
 
 def is_published(name: str, weights: Path | None, folder: Path | None = None) -> bool:
     """Whether what a loader was given (None: what it finds by itself) is known to be the published weights of that
-    name: those fetched or in the hub cache, or a file with the bytes of the one fetched. Of any other file it cannot be
-    told: digests of most published files are recorded only when they are fetched.
+    name: those fetched, or a file with the bytes of the one fetched. Of any other file, one in the hub cache too, it
+    cannot be told: digests of most published files are recorded only when they are fetched.
     """
-    if weights is None:
-        return True
     found = fetched(name, folder)
+    if weights is None:
+        return found is not None
     return found is not None and found.is_file() and weights.is_file() and digest(found) == digest(weights)
 
 

@@ -3,8 +3,9 @@
 Two share one where their `space` is the same: the digest of the same weights. An embedder may also have been trained to
 land in the space of weights that others published, as Wav2CLIP in that of OpenAI's ViT-B/32 (`made_for`). Its file does
 not say which; that it fits is known only where the weights of both are the published ones (sources.py). Files given by
---weights may be them as well, so they are not refused, but nothing here vouches for them: their scores say
-"unverified-pair" in the protocol, and are not compared with those of the published pair.
+--weights, or left in the hub cache by other programs, may be them as well, so they are not refused, but nothing here
+vouches for them: their scores say "unverified-pair" in the protocol, and are not compared with those of the published
+pair.
 """
 
 from __future__ import annotations

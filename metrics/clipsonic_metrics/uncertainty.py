@@ -7,7 +7,8 @@ Means of items (`mean_interval`)
     the statistic by Hall's cubic (Hall 1992, doi:10.1111/j.2517-6161.1992.tb01872.x):
     t + g t^2 / (3 sqrt n) + g^2 t^3 / (27 n) + g / (6 sqrt n) is compared with t_{n-1}, and solved for the mean.
     Symmetric items have Student's interval, skewed ones a longer reach on the side of the tail. (A bootstrap of t does
-    as well from 10 items on, and below is several times as wide.)
+    as well from 10 items on, and below is several times as wide.) Fewer than 30 items that are all the same show
+    nothing of their spread, and have no interval. Differences of two systems are another matter: paired.py.
 
 Proportions (`wilson`)
     Wilson's score interval: a bootstrap of twelve right answers out of twelve would say [1, 1].
@@ -45,7 +46,7 @@ from scipy.special import ndtr, ndtri, stdtrit  # the digits of scipy.stats, wit
 
 from clipsonic_metrics.arrays import Array
 from clipsonic_metrics.errors import MetricsError
-from clipsonic_metrics.score import Difference
+from clipsonic_metrics.seeds import check_seed, generator
 
 LEVEL = 0.95
 MEAN_REPLICATES = 2000
@@ -63,6 +64,14 @@ class Interval:
     level: float
     method: str
 
+    def around(self, value: float, within: tuple[float, float] = (-np.inf, np.inf)) -> Interval:
+        """The same, cut off at the ends of `within`, and holding `value` where rounding had put an end beyond it."""
+        if self.low is None or self.high is None:
+            return self
+        least, most = within
+        low, high = min(max(self.low, least), value), max(min(self.high, most), value)
+        return replace(self, low=float(low), high=float(high))
+
 
 def mean_interval(
     per_item: ArrayLike,
@@ -73,24 +82,52 @@ def mean_interval(
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
     """Interval of the mean of `per_item`, shape (items,): by the number of items none (below 4), Student's t corrected
-    for skewness (below 30), or a bootstrap. It ends where `within`, the range of what an item can be, does."""
+    for skewness (below 30; none where all are the same), or a bootstrap. It ends where `within`, the range of what an
+    item can be, does.
+
+    Raises:
+        MetricsError: a seed below zero.
+    """
+    check_seed(seed)
     values = np.asarray(per_item, dtype=np.float64)
-    if len(values) < FEWEST_ITEMS:
-        return no_interval(len(values), level)
-    if len(values) < BOOTSTRAPPED_ITEMS:
+    n = len(values)
+    if n < FEWEST_ITEMS:
+        return no_interval(n, level)
+    if n >= BOOTSTRAPPED_ITEMS:
+        found = bootstrap_mean(values, seed=seed, level=level, replicates=replicates)
+    elif all_alike(values, float(np.abs(values).max())):
+        return Interval(None, None, level, f"none: all {n} items have the same value, which shows no spread")
+    else:
         found = _skewed_t(values, level)
-        assert found.low is not None and found.high is not None
-        return replace(found, low=max(found.low, within[0]), high=min(found.high, within[1]))
-    return bootstrap_mean(values, seed=seed, level=level, replicates=replicates)
+    return found.around(float(values.mean()), within)
+
+
+def all_alike(values: Array, largest: float) -> bool:
+    """Whether values differ by no more than the rounding of numbers as large as `largest`."""
+    return bool(np.ptp(values) <= 8 * np.finfo(np.float64).eps * largest)
+
+
+def _centred(values: Array) -> tuple[Array, int]:
+    """Values less their mean, in units of 2^exponent that make the largest about 1, so that no power of them leaves the
+    range of a float; and the exponent. A power of two changes no digit."""
+    centred = values - values.mean()
+    exponent = int(np.frexp(np.abs(centred).max())[1])
+    return np.ldexp(centred, -exponent), exponent
+
+
+def students_t(values: Array, level: float) -> Interval:
+    """Student's interval of the mean of values that are not all alike."""
+    n, mean = len(values), float(values.mean())
+    centred, exponent = _centred(values)
+    reach = float(np.ldexp(stdtrit(n - 1, (1 + level) / 2) * centred.std(ddof=1) / np.sqrt(n), exponent))
+    return Interval(mean - reach, mean + reach, level, f"Student's t({n - 1}) over items")
 
 
 def _skewed_t(values: Array, level: float) -> Interval:
     n, mean = len(values), float(values.mean())
-    centred = values - mean
-    error = float(centred.std(ddof=1)) / np.sqrt(n)
+    centred, exponent = _centred(values)
+    error = float(np.ldexp(centred.std(ddof=1) / np.sqrt(n), exponent))
     method = f"Student's t({n - 1}) over items, corrected for skewness"
-    if error == 0:
-        return Interval(mean, mean, level, method)
     skewness = float(np.mean(centred**3) / np.mean(centred**2) ** 1.5)
     reach = float(stdtrit(n - 1, (1 + level) / 2))
 
@@ -112,7 +149,7 @@ def bootstrap_mean(
     if n < FEWEST_ITEMS:
         return no_interval(n, level)
     tail = ndtr(-np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2))
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     means = np.empty(replicates)
     rows = max(1, 2_000_000 // n)  # bounds the memory of the index array
     for start in range(0, replicates, rows):
@@ -132,7 +169,7 @@ def wilson(successes: float, items: float, *, level: float = LEVEL) -> Interval:
     half = z / (1 + z * z / items) * float(np.sqrt(share * (1 - share) / items + z * z / (4 * items * items)))
     low = 0.0 if successes <= 0 else max(0.0, centre - half)
     high = 1.0 if successes >= items else min(1.0, centre + half)  # which centre + half is but for rounding
-    return Interval(low, high, level, "Wilson score interval over items")
+    return Interval(low, high, level, "Wilson score interval over items").around(share)
 
 
 def half_samples(items: int, *, seed: int, replicates: int = HALF_REPLICATES) -> NDArray[np.bool_]:
@@ -143,7 +180,7 @@ def half_samples(items: int, *, seed: int, replicates: int = HALF_REPLICATES) ->
     if items < FEWEST_ITEMS:
         raise MetricsError(f"{items} items cannot be halved; at least {FEWEST_ITEMS} are needed for an interval")
     half, pairs = items // 2, (replicates + 1) // 2
-    order = np.random.default_rng(seed).random((pairs, items)).argsort(axis=1)
+    order = generator(seed).random((pairs, items)).argsort(axis=1)
     chosen = np.stack([order < half, (order >= half) & (order < 2 * half)], axis=1)
     return chosen.reshape(2 * pairs, items)
 
@@ -162,13 +199,30 @@ def half_sample_error(replicates: Array, items: int) -> float:
     return float(replicates.std() * np.sqrt(half / (items - half)))
 
 
-def half_sample_interval(value: float, replicates: Array, items: int, *, level: float = LEVEL) -> Interval:
-    """Interval around `value` from the statistic's values on `half_samples`; none where there are no halves."""
+def half_sample_interval(
+    value: float,
+    replicates: Array,
+    items: int,
+    *,
+    level: float = LEVEL,
+    within: tuple[float, float] = (-np.inf, np.inf),
+) -> Interval:
+    """Interval around `value` from the statistic's values on `half_samples`, cut off at the ends of its range `within`;
+    none where there are no halves."""
     if not len(replicates):
         return no_interval(items, level)
     reach = float(stdtrit(items - 1, (1 + level) / 2)) * half_sample_error(replicates, items)
     method = f"delete-half jackknife over items, {len(replicates)} replicates, t({items - 1})"
-    return Interval(value - reach, value + reach, level, method)
+    return Interval(value - reach, value + reach, level, method).around(value, within)
+
+
+def exponential(interval: Interval) -> Interval:
+    """The interval of a score from that of its logarithm; infinite where the logarithm's end is beyond any float."""
+    if interval.low is None or interval.high is None:
+        return interval
+    with np.errstate(over="ignore"):
+        low, high = float(np.exp(interval.low)), float(np.exp(interval.high))
+    return replace(interval, low=low, high=high, method=f"{interval.method}, of the logarithm")
 
 
 def jackknife_share(share: float, without_each: Array, *, level: float = LEVEL) -> Interval:
@@ -186,36 +240,8 @@ def jackknife_share(share: float, without_each: Array, *, level: float = LEVEL) 
     variance = (n - 1) / n * float(np.sum((without_each - without_each.mean()) ** 2))
     effective = share * (1 - share) / variance
     method = f"delete-one jackknife over items as {effective:.1f} trials of Wilson's score interval"
-    return replace(wilson(share * effective, effective, level=level), method=method)
+    return replace(wilson(share * effective, effective, level=level), method=method).around(share)
 
 
 def no_interval(items: int, level: float) -> Interval:
     return Interval(None, None, level, f"none: {items} items, {FEWEST_ITEMS} needed")
-
-
-def paired_mean_difference(
-    a: ArrayLike,
-    b: ArrayLike,
-    *,
-    seed: int,
-    metric: str = "mean",
-    level: float = LEVEL,
-    replicates: int = MEAN_REPLICATES,
-) -> Difference:
-    """Mean of a minus mean of b, both (items,) in the same order of items, with an interval over items. It cannot tell
-    whether a and b are the same metric under one protocol: `compare_scores` can.
-
-    Raises:
-        MetricsError: different numbers of items, fewer than four, or items that are not finite.
-    """
-    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if left.shape != right.shape or left.ndim != 1 or len(left) < FEWEST_ITEMS:
-        raise MetricsError(
-            f"a has shape {left.shape} and b {right.shape}; expected {FEWEST_ITEMS} items or more, paired by id"
-        )
-    difference = left - right
-    if not np.isfinite(difference).all():
-        raise MetricsError(f"{np.count_nonzero(~np.isfinite(difference))} of {len(left)} items are NaN or infinite")
-    interval = mean_interval(difference, seed=seed, level=level, replicates=replicates)
-    assert interval.low is not None and interval.high is not None
-    return Difference(metric, float(difference.mean()), interval.low, interval.high, level, len(left), interval.method)

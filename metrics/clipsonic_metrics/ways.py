@@ -22,14 +22,14 @@ from clipsonic_metrics.scores.clap_score import clap_score
 from clipsonic_metrics.scores.clip_score import clip_score
 from clipsonic_metrics.scores.factor_accuracy import factor_accuracy
 from clipsonic_metrics.scores.fad import fad
-from clipsonic_metrics.scores.fad_infinity import fad_infinity
+from clipsonic_metrics.scores.fad_infinity import BLOCKS, fad_infinity
 from clipsonic_metrics.scores.inception_score import inception_score
 from clipsonic_metrics.scores.kad import kad
 from clipsonic_metrics.scores.kid import kid
 from clipsonic_metrics.scores.kl import kl_generated_reference, kl_reference_generated
 from clipsonic_metrics.scores.memorisation import Memorisation, memorisation
 from clipsonic_metrics.scores.per_item_fad import per_item_fad
-from clipsonic_metrics.scores.prdc import prdc
+from clipsonic_metrics.scores.prdc import K, prdc
 from clipsonic_metrics.scores.retrieval import retrieval
 from clipsonic_metrics.scores.vendi import vendi
 from clipsonic_metrics.sets import SetOfEmbeddings
@@ -94,7 +94,8 @@ class Context:
 @dataclass(frozen=True)
 class Way:
     """How a metric is computed from files: what is heard, which interface the embedder must have, what is kept of the
-    reference and of the generated sounds, and which inputs must have a partner for every generated sound."""
+    reference and of the generated sounds, which inputs must have a partner for every generated sound, and the `fewest`
+    generated and reference sounds that it can be computed of (None: of both)."""
 
     compute: Callable[[Context], list[Score]]
     hears: Hears = "embeddings"
@@ -102,6 +103,8 @@ class Way:
     reference: Keep | None = None
     generated: Keep = "rows"
     pairs: tuple[Literal["reference", "prompts", "images", "factors"], ...] = ()
+    fewest: int = 1
+    fewest_references: int | None = None
 
 
 def _fad(context: Context) -> list[Score]:
@@ -231,11 +234,13 @@ def _factor_accuracy(context: Context) -> list[Score]:
 
 WAYS: dict[str, Way] = {
     "fad": Way(_fad, reference="moments", generated="item-moments"),
-    "fad-infinity": Way(_fad_infinity, reference="moments", generated="item-moments"),
-    "per-item-fad": Way(_per_item_fad, reference="moments", generated="item-moments"),
-    "kad": Way(_kad, reference="rows"),
-    "kid": Way(_kid, reference="rows"),
-    **{name: Way(_prdc, reference="rows") for name in ("precision", "recall", "density", "coverage")},
+    "fad-infinity": Way(
+        _fad_infinity, reference="moments", generated="item-moments", fewest=2 * BLOCKS, fewest_references=1
+    ),
+    "per-item-fad": Way(_per_item_fad, reference="moments", generated="item-covariances"),
+    "kad": Way(_kad, reference="rows", fewest=2),
+    "kid": Way(_kid, reference="rows", fewest=2),
+    **{name: Way(_prdc, reference="rows", fewest=K + 1) for name in ("precision", "recall", "density", "coverage")},
     "vendi": Way(_vendi),
     "memorisation": Way(_memorisation, reference="rows"),
     "kl-reference-generated": Way(_kl, "logits", SoundClassifier, reference="rows", pairs=("reference",)),

@@ -32,7 +32,8 @@ from clipsonic_metrics.tables import require_ids
 StartProgress = Callable[[str], Advance]
 Hears = Literal["embeddings", "logits"]
 """What is made of sounds: vectors of an embedder, or logits of a classifier."""
-Keep = Literal["rows", "moments", "item-moments"]
+Keep = Literal["rows", "moments", "item-moments", "item-covariances"]
+"""`item-covariances` are item-moments of which each item has two frames at least."""
 T = TypeVar("T")
 _PICTURES = 64
 
@@ -129,6 +130,8 @@ class Workspace:
                     "given here"
                 )
             self._sets[path, name, hears] = made
+        # Without facts, of an older file or of arrays, nothing is known but ids: `audited` then has none of them.
+        self.audited[path] = AuditedSet(path, {}, made.facts, {})
         lacking = [f"{id}: {said}" for id, said in self._unpaired.get(path, {}).items()]
         if lacking:
             raise MetricsError(
@@ -143,8 +146,13 @@ class Workspace:
             {key: self.encoder(*of) for key, of in keys.items()},
             frozenset(key for key, of in keys.items() if "rows" in wanted[of]),
             frozenset(key for key, of in keys.items() if "moments" in wanted[of]),
-            frozenset(key for key, of in keys.items() if "item-moments" in wanted[of] and "rows" not in wanted[of]),
+            frozenset(
+                key
+                for key, of in keys.items()
+                if {"item-moments", "item-covariances"} & wanted[of] and "rows" not in wanted[of]
+            ),
             unpaired=self._unpaired.get(path, {}),
+            two_frames=frozenset(key for key, of in keys.items() if "item-covariances" in wanted[of]),
         )
         made = self._read(request, f"{path.name or path} by {', '.join(keys)}")
         if made is not None:

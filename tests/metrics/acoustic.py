@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from clipsonic_metrics import Sound
-from clipsonic_metrics.embedder import WindowedEmbedder
+from clipsonic_metrics.embedder import Vectors, WindowedEmbedder
 
 
 def noises(rate_hz: int, *seconds: float, channels: int = 1, seed: int = 0) -> list[Sound]:
@@ -33,8 +33,19 @@ def save(state: dict[str, Tensor], path: Path) -> Path:
     return path
 
 
+def by_threads(threads: int, embedder: WindowedEmbedder, sounds: list[Sound]) -> list[Vectors]:
+    """The embeddings where torch has so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return embedder.embed_sounds(sounds)
+    finally:
+        assert torch.get_num_threads() == threads, "the caller's threads are left as they were"
+        torch.set_num_threads(before)
+
+
 def assert_sounds_do_not_feel_their_neighbours(embedder: WindowedEmbedder, sounds: list[Sound]) -> None:
-    """Bit for bit: together, backwards, each alone, once more, and beside silence or din."""
+    """Bit for bit: together, backwards, each alone, once more, by other numbers of threads, and beside din."""
     together = embedder.embed_sounds(sounds)
     assert [each.ndim for each in together] == [2] * len(sounds) and {each.shape[1] for each in together} == {
         embedder.dim
@@ -45,6 +56,7 @@ def assert_sounds_do_not_feel_their_neighbours(embedder: WindowedEmbedder, sound
         embedder.embed_sounds(sounds),
         embedder.embed_sounds(sounds[::-1])[::-1],
         [embedder.embed_sounds([sound])[0] for sound in sounds],
+        *(by_threads(threads, embedder, sounds) for threads in (1, 2, 3)),
     ):
         for a, b in zip(together, again, strict=True):
             np.testing.assert_array_equal(a, b)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,3 +121,95 @@ def test_real_sounds_pass(capsys: pytest.CaptureFixture[str]) -> None:
     record = json.loads(capsys.readouterr().out)
     assert record["sets"][0]["files"] == 12 and record["sets"][0]["errors"] == []
     assert run(["audit", str(MEDIA / "videos")]) == 0
+
+
+def kinds(record: dict[str, Any]) -> set[str]:
+    return {each["kind"] for each in record["warnings"]}
+
+
+def test_the_audit_goes_through_npz(
+    tiny: TinyEmbedder, sound_folder: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = sound_folder("a"), sound_folder("b", n=9, pitch_hz=500)
+    soundfile.write(a / "item-03.wav", np.clip(9 * tone(300), -1, 1), RATE_HZ)
+    (b / "item-02.wav").write_bytes((a / "item-06.wav").read_bytes())
+    for folder in (a, b):
+        assert run(["embed", str(folder), "--embedder", "tiny", "--out", f"{folder}.npz"]) == 0
+    capsys.readouterr()
+    said = []
+    for ends in (("", ""), (".npz", ""), ("", ".npz"), (".npz", ".npz")):
+        paths = [f"{folder}{end}" for folder, end in zip((a, b), ends, strict=True)]
+        assert run(["fad", *paths, "--embedder", "tiny", "--json", "-"]) == 0
+        record = json.loads(capsys.readouterr().out)
+        said.append([(each["kind"], each["ids"]) for each in record["warnings"]])
+    assert said[0] == said[1] == said[2] == said[3]
+    assert {kind for kind, _ in said[0]} == {"clipped", "duplicates", "unequal sizes"}
+
+
+def test_an_npz_without_facts_says_so(
+    tiny: TinyEmbedder, sound_folder: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dataclasses import replace
+
+    from clipsonic_metrics.embedding import embed_folder
+    from clipsonic_metrics.npz import save_embeddings
+
+    made = embed_folder(sound_folder("a"), tiny, cache=None)
+    save_embeddings(replace(made, facts={}), tmp_path / "a.npz")
+    assert run(["fad", str(tmp_path / "a.npz"), str(tmp_path / "a"), "--embedder", "tiny", "--json", "-"]) == 0
+    assert kinds(json.loads(capsys.readouterr().out)) == {"not audited"}
+
+
+def test_one_set_on_both_sides_is_told(
+    tiny: TinyEmbedder, sound_folder: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = sound_folder("a")
+    (tmp_path / "link").symlink_to(a)
+    for other in (str(a), f"{a}/../a", str(tmp_path / "link")):
+        assert run(["fad", str(a), other, "--embedder", "tiny", "--json", "-"]) == 0
+        captured = capsys.readouterr()
+        assert "same set" in kinds(json.loads(captured.out)) and "it is scored against itself" in captured.err
+
+
+def test_too_few_sounds_are_told_of_all_metrics_before_anything_is_embedded(
+    tiny: TinyEmbedder, sound_folder: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = sound_folder("a", n=5), sound_folder("b", n=4, pitch_hz=500)
+    asked = ["score", str(b), "--reference", str(a), "--embedder", "tiny", "--metrics"]
+    assert run([*asked, "fad,fad-infinity,kad,coverage"]) == 2
+    error = capsys.readouterr().err
+    assert "fad-infinity needs 16 generated sounds" in error and "has 4" in error
+    assert "coverage needs 6 generated sounds" in error and "coverage needs 6 reference sounds" in error
+    assert "kad" not in error and tiny.embedded == 0
+    assert run([*asked, "fad,kad,kid"]) == 0
+
+
+def test_sounds_of_one_frame_are_told_before_anything_is_embedded(
+    tiny: TinyEmbedder,
+    sound_folder: Maker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from clipsonic_metrics.listening import Listening
+
+    a, b = sound_folder("a"), sound_folder("b", pitch_hz=500)
+    seconds = Listening(rate_hz=RATE_HZ, window=RATE_HZ, hop=RATE_HZ // 2)
+    monkeypatch.setattr(TinyEmbedder, "listening", seconds, raising=False)
+    asked = ["score", str(b), "--reference", str(a), "--embedder", "tiny", "--metrics", "fad,per-item-fad"]
+    tiny.embedded = 0
+    assert run([*asked, "--no-cache"]) == 2
+    error = capsys.readouterr().err
+    assert "3 of 12 files in" in error and "too short for per-item-fad: 1 frame of tiny" in error
+    assert tiny.embedded <= 12, "of the reference at most"
+    assert run([*asked, "--no-cache", "--on-bad", "skip", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"][1]["items"] == 9
+
+
+@pytest.mark.parametrize(
+    "command", [["fad", "a", "b"], ["score", "a"], ["gap", "x", "y"], ["weights", "random", "vggish", "--out", "w"]]
+)
+def test_a_negative_seed_is_a_usage_error(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*command, "--seed", "-1"]) == 2
+    error = capsys.readouterr().err
+    assert "'--seed': Input should be greater than or equal to 0" in error and error.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -202,7 +203,7 @@ def test_what_was_left_out_is_counted_and_named(
     assert run(["fad", str(a), str(b), "--on-bad", "skip", "--json", "-"]) == 0
     captured = capsys.readouterr()
     record = json.loads(captured.out)
-    assert record["scores"][0]["items"] == 12 and "left out 1 files" in captured.err
+    assert record["scores"][0]["items"] == 12 and "left out 1 file" in captured.err
     [skipped] = record["generated"]["skipped"]
     assert skipped["file"].endswith("silence.wav") and skipped["fault"].startswith("silent")
 
@@ -227,7 +228,7 @@ def test_what_so_few_items_cannot_have_is_said(
     assert run([*asked, "--json", "-"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert [score["metric"] for score in record["scores"]] == ["retrieval@1"]
-    assert [each["said"] for each in record["warnings"]] == ["6 items are too few for retrieval@10: left out"]
+    assert [each["said"] for each in record["warnings"]] == ["6 items, too few for retrieval@10: left out"]
 
 
 def test_files_that_are_passed_over_are_counted(
@@ -392,3 +393,46 @@ def test_a_folder_of_one_tone_has_no_interval_and_says_so(
     soundfile.write(tmp_path / "b" / "x.wav", tone(300, 2.0), RATE_HZ)  # two windows, so FAD exists
     assert run(["fad", str(sound_folder("a")), str(tmp_path / "b")]) == 0
     assert "not known" in capsys.readouterr().out
+
+
+def test_files_are_written_though_the_reader_of_stdout_has_gone(sound_folder: Maker, tmp_path: Path) -> None:
+    """As in `... | head -0`: the pipe is closed before anything is written to it."""
+    a, b = sound_folder("a", n=5), sound_folder("b", n=5, pitch_hz=300)
+    npz, table = tmp_path / "e.npz", tmp_path / "s.csv"
+    commands: dict[str, list[str]] = {
+        "fad": ["fad", str(a), str(b), "--out", str(table)],
+        "embed": ["embed", str(b), "--out", str(npz)],
+        "gap": ["gap", str(npz), str(npz)],
+        "audit": ["audit", str(a)],
+        "list": ["list"],
+        "profiles": ["list", "--profiles"],
+        "weights": ["weights", "list"],
+    }
+    for name, command in commands.items():
+        read, write = os.pipe()
+        os.close(read)
+        record = tmp_path / f"{name}.json"
+        program = [sys.executable, "-c", "from clipsonic_metrics.cli import main; main()"]
+        done = subprocess.run(
+            [*program, *command, "--json", str(record)], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+        )
+        os.close(write)
+        assert done.returncode == 0, (name, done.stderr)
+        assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr, done.stderr
+        assert json.loads(record.read_text())["schema"] >= 1
+    assert table.is_file() and npz.is_file()
+
+
+@pytest.mark.parametrize("closed", ["stdout", "both"])
+def test_a_record_on_a_closed_pipe_ends_quietly(sound_folder: Maker, closed: str) -> None:
+    folder = sound_folder("a", n=5)
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", "from clipsonic_metrics.cli import main; main()", "audit", str(folder), "--json", "-"],
+        stdout=write,
+        stderr=write if closed == "both" else subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 0 and not done.stderr

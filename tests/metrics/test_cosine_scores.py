@@ -129,3 +129,9 @@ def test_bad_input_is_refused() -> None:
         factor_accuracy({"kind": draw(2, 2)}, {"kind": [0, 2]})
     with pytest.raises(MetricsError, match="expected 2 class indices"):
         factor_accuracy({"kind": draw(2, 2)}, {"kind": [0.0, 1.0]})
+
+
+def test_k_is_in_the_protocol_of_retrieval() -> None:
+    rows = np.eye(12)
+    found = retrieval(rows, rows, k=(1, 10), protocol="p")
+    assert {k: score.protocol for k, score in found.items()} == {1: "retrieval@1/k1/p", 10: "retrieval@1/k10/p"}

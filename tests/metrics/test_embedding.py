@@ -119,7 +119,7 @@ def test_embeddings_survive_their_file(tiny: TinyEmbedder, sound_folder: Maker, 
     for id, vectors in made.vectors.items():
         np.testing.assert_array_equal(loaded.vectors[id], vectors)
     np.savez(tmp_path / "other.npz", x=np.ones(3))
-    with pytest.raises(MetricsError, match="is not embeddings of schema 2"):
+    with pytest.raises(MetricsError, match="is not embeddings of schema 3"):
         load_embeddings(tmp_path / "other.npz")
     (tmp_path / "text.npz").write_text("nothing")
     with pytest.raises(MetricsError, match="cannot be read as embeddings"):

@@ -145,3 +145,32 @@ def test_memory_does_not_grow_with_the_frames_of_generated_sounds(tmp_path: Path
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert (peaks[1] - peaks[0]) / 75 > 4 * frames
+
+
+def test_items_of_another_protocol_are_refused_one_by_one_too() -> None:
+    rng = np.random.default_rng(0)
+    reference = EmbeddingStats.of(rng.normal(size=(100, 6)), "a@1")
+    rows = rng.normal(size=(8, 9, 6))
+    other = [EmbeddingStats.of(each, "b@1" if index == 5 else "a@1") for index, each in enumerate(rows)]
+    with pytest.raises(NotComparable, match="item 5 was made under 'b@1', the reference under 'a@1'"):
+        per_item_fad(reference, other, protocol="a@1")
+    with pytest.raises(NotComparable):
+        fad(reference, other, protocol="a@1")
+    alike = [EmbeddingStats.of(each, "a@1") for each in rows]
+    assert per_item_fad(reference, alike, protocol="a@1").value > 0
+
+
+def test_a_paired_difference_of_moments_takes_their_protocol() -> None:
+    rng = np.random.default_rng(0)
+    rows, more = rng.normal(size=(100, 6)), rng.normal(size=(2, 12, 9, 6))
+    reference = EmbeddingStats.of(rows, "a@1")
+    a, b = ([EmbeddingStats.of(each, "a@1") for each in side] for side in more)
+    found = paired_bootstrap_fad(reference, a, b, seed=0)
+    assert found == paired_bootstrap_fad(reference, a, b, seed=0, protocol="a@1")
+    assert found.protocol == "fad@1/a@1" and found.direction == "lower"
+    bare = paired_bootstrap_fad(rows, more[0], more[1], seed=0)
+    assert bare.protocol == "fad@1/arrays" and found.value == pytest.approx(bare.value, rel=1e-10)
+    with pytest.raises(NotComparable, match="under 'a@1', the sounds under 'b@1'"):
+        paired_bootstrap_fad(reference, a, b, seed=0, protocol="b@1")
+    with pytest.raises(NotComparable):
+        paired_bootstrap_fad(reference, a, [EmbeddingStats.of(each, "b@1") for each in more[1]], seed=0)

@@ -78,7 +78,7 @@ def test_every_score_has_an_interval_around_its_value() -> None:
         assert score.low is not None and score.high is not None
         assert score.low <= score.value <= score.high
         split = "split-seed0/" if score.metric == "gap/separability" else ""
-        assert score.metric.startswith("gap/") and score.protocol == f"gap@1/{split}clip@1"
+        assert score.metric.startswith("gap/") and score.protocol == f"{score.metric}@1/{split}clip@1"
 
 
 def test_the_seed_is_in_the_id_of_what_it_decides() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +30,11 @@ class Network:
 
     def __init__(self) -> None:
         self.rows = 0
+        self._lock = threading.Lock()
 
     def both(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        self.rows += len(samples)
+        with self._lock:  # passes run side by side
+            self.rows += len(samples)
         bands = torch.fft.rfft(samples).abs()[:, :2000].reshape(len(samples), 4, -1).mean(dim=2)
         return bands, torch.log(bands + 1e-3)
 

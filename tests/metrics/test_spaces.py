@@ -69,6 +69,28 @@ def test_the_published_pair_is_known_to_share_a_space(tmp_path: Path, fetched: C
     assert pair_protocol(sound, find_embedder(CLIP, same_bytes)) == pair_protocol(sound, picture)
 
 
+def test_what_lies_in_the_hub_cache_is_not_known_to_be_published(
+    tmp_path: Path, fetched: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No digest was ever recorded of it: other programs put there what they like."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
+    repository = tmp_path / "hub" / "models--timm--vit_base_patch32_clip_224.openai"
+    (repository / "snapshots" / "abc").mkdir(parents=True)
+    (repository / "snapshots" / "abc" / "open_clip_model.safetensors").write_bytes(b"anything")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    fetched("wav2clip", b"published wav2clip")
+    sound, picture = find_embedder("wav2clip"), find_embedder(CLIP)
+    assert picture.space.endswith(digest(repository / "snapshots" / "abc" / "open_clip_model.safetensors")[:12])
+    assert share_a_space(sound, picture) and not is_verified(sound, picture)
+    assert pair_protocol(sound, picture).endswith("/unverified-pair")
+    fetched(CLIP, b"published clip")
+    assert is_verified(sound, find_embedder(CLIP))
+
+
 def test_other_weights_under_its_name_are_not_taken_for_it(
     tmp_path: Path, fetched: Callable[[str, bytes], Path]
 ) -> None:

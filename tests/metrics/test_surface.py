@@ -90,7 +90,7 @@ def test_captions_and_images_that_match_nothing_are_named(
     Image.new("RGB", (8, 8)).save(images / "spare.png")
     for sides, said in (
         (["--sounds", str(sounds), "--prompts", str(prompts)], "2 entries of .*prompts.csv have no sound"),
-        (["--images", str(images), "--sounds", str(sounds)], "1 entries of .*images have no sound"),
+        (["--images", str(images), "--sounds", str(sounds)], "1 entry of .*images has no sound"),
     ):
         assert run(["gap", *sides, "--embedder", "tiny", "--json", "-"]) == 0
         captured = capsys.readouterr()

@@ -7,8 +7,23 @@ import pytest
 import scipy.stats
 from statsmodels.stats.proportion import proportion_confint
 
-from clipsonic_metrics import EmbeddingStats, MetricsError, fad, frechet_distance, kad, paired_bootstrap_fad
-from clipsonic_metrics.uncertainty import bootstrap_mean, half_samples, mean_interval, paired_mean_difference, wilson
+from clipsonic_metrics import (
+    EmbeddingStats,
+    MetricsError,
+    clap_score,
+    fad,
+    fad_infinity,
+    frechet_distance,
+    inception_score,
+    kad,
+    kid,
+    modality_gap,
+    paired_bootstrap_fad,
+    prdc,
+    vendi,
+)
+from clipsonic_metrics.paired import paired_mean_difference
+from clipsonic_metrics.uncertainty import bootstrap_mean, half_samples, mean_interval, wilson
 
 
 def test_bootstrap_agrees_with_scipy_at_the_widened_level() -> None:
@@ -40,11 +55,54 @@ def test_few_items_have_students_interval_where_they_are_symmetric_and_halls_whe
     wide = mean_interval([0.0, 0, 0.1, 5], seed=0)
     assert wide.low is not None and wide.low < 0
     assert mean_interval([0.0, 0, 0.1, 5], seed=0, within=(0, np.inf)).low == 0  # a divergence has no room below
-    flat = mean_interval(np.full(9, 2.5), seed=0)
-    assert (flat.low, flat.high) == (2.5, 2.5)
     assert mean_interval(values[:3], seed=0).low is None
     many = np.random.default_rng(1).exponential(size=30)
     assert mean_interval(many, seed=4) == bootstrap_mean(many, seed=4) != mean_interval(many, seed=5)
+
+
+@pytest.mark.parametrize("value", [2.5, 0.1, 0.0, -1e-300])
+def test_a_few_items_that_are_all_the_same_show_no_spread(value: float) -> None:
+    for items in (4, 5, 29):
+        found = mean_interval(np.full(items, value), seed=0)
+        assert (found.low, found.high) == (None, None)
+        assert found.method == f"none: all {items} items have the same value, which shows no spread"
+    rounded = 0.3 + np.array([0, 1, -1, 0, 2, 0]) * 2.0**-54  # the same cosine, but for rounding
+    assert np.ptp(rounded) > 0 and mean_interval(rounded, seed=0).low is None
+    flat = mean_interval(np.full(200, value), seed=0)
+    assert (flat.low, flat.high) == pytest.approx((value, value), rel=1e-15)
+
+
+@pytest.mark.parametrize("scale", [5e-324 * 2**20, 1e-110, 1e120, 1e300])
+def test_very_small_and_very_large_items_have_the_interval_of_others(scale: float) -> None:
+    values = np.array([1.0, 2, 2.5, 3, 7, 11])
+    expected, found = mean_interval(values, seed=0), mean_interval(values * scale, seed=0)
+    assert found.low is not None and found.high is not None and expected.low is not None and expected.high is not None
+    assert (found.low / scale, found.high / scale) == pytest.approx((expected.low, expected.high), rel=1e-4)
+    with np.errstate(all="ignore"):  # as it was: cubes beyond the range of a float
+        centred = values * scale - (values * scale).mean()
+        skewness = np.mean(centred**3) / np.mean(centred**2) ** 1.5
+    assert not np.isfinite(skewness) or skewness == 0
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "3"])
+def test_a_seed_that_is_none_is_refused(seed: int) -> None:
+    rows, logits = np.random.default_rng(0).normal(size=(2, 100, 4)), np.eye(6)
+    for measure in (
+        lambda: fad(rows[0], rows[1], seed=seed),
+        lambda: fad_infinity(rows[0], rows[1], seed=seed),
+        lambda: kad(rows[0], rows[1], seed=seed),
+        lambda: kid(rows[0], rows[1], seed=seed),
+        lambda: vendi(rows[0], seed=seed),
+        lambda: inception_score(logits, seed=seed),
+        lambda: clap_score(rows[0], rows[1], seed=seed),
+        lambda: clap_score(rows[0, :9], rows[1, :9], seed=seed),
+        lambda: prdc(rows[0], rows[1], seed=seed),
+        lambda: modality_gap(rows[0], rows[1], seed=seed),
+        lambda: paired_mean_difference(rows[0, :9, 0], rows[1, :9, 0], seed=seed),
+        lambda: paired_bootstrap_fad(rows[0], rows[0], rows[1], seed=seed),
+    ):
+        with pytest.raises(MetricsError, match=f"seed is {seed!r}; expected a whole number from 0 on"):
+            measure()
 
 
 def test_bootstrap_is_seeded_and_untouched_by_the_global_generator() -> None:

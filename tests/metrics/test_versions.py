@@ -24,3 +24,16 @@ def test_what_another_torch_embedded_is_not_served(tmp_path: Path, monkeypatch: 
     assert EmbeddingStore(tmp_path, "x@1").get("ab12") is not None
     monkeypatch.setattr(store, "embedding_versions", lambda: {**embedding_versions(), "torch": "9"})
     assert EmbeddingStore(tmp_path, "x@1").get("ab12") is None
+
+
+def test_what_prepares_sounds_and_texts_is_among_them() -> None:
+    """Another tokenizer or front end gives other embeddings as well as another network does."""
+    from importlib.metadata import PackageNotFoundError
+
+    for name in ("tokenizers", "timm", "torchlibrosa", "librosa", "ftfy", "regex"):
+        try:
+            expected = version(name)
+        except PackageNotFoundError:
+            assert name not in embedding_versions()
+            continue
+        assert embedding_versions()[name] == expected

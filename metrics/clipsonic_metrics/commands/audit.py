@@ -52,7 +52,6 @@ def audit(
     if sets is None:
         return
     warnings = findings(sets) + unused(inputs, needs, list(sets[0].facts))
-    show_audit(sets, warnings, stdout=json != "-")
     record = {
         "schema": 1,
         "sets": [
@@ -66,5 +65,6 @@ def audit(
         "warnings": [each.record() for each in warnings],
     }
     write_json(record, json)
+    show_audit(sets, warnings, stdout=json != "-")
     if any(each.faults for each in sets):
         raise typer.Exit(1)

@@ -14,7 +14,7 @@ def doctor(json: Json = None) -> None:
 
     check_json(json)
     checks = examine()
-    show_checks(checks, stdout=json != "-")
     write_json({"schema": 1, "checks": [each.record() for each in checks]}, json)
+    show_checks(checks, stdout=json != "-")
     if any(each.failed for each in checks):
         raise typer.Exit(1)

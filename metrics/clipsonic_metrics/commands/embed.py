@@ -69,14 +69,14 @@ def embed(
         for name in names:
             made, path = work.set(sounds, name), out if len(names) == 1 else out.with_suffix(f".{name}.npz")
             save_embeddings(made, path)
-            show_embedded(made, path, stdout=json != "-")
             written.append({"embedder": name, "out": str(path)} | made.record())
-        first = written[0]
-        show_skipped(sounds, first["items"], first["skipped"])
         warnings = findings(list(work.audited.values()))
-        show_warnings(warnings)
         said = [each.record() for each in warnings]
         write_json({"schema": 2, "sets": written, "versions": all_versions(), "warnings": said}, json)
+        for name, facts in zip(names, written, strict=True):
+            show_embedded(work.set(sounds, name), Path(facts["out"]), stdout=json != "-")
+        show_skipped(sounds, written[0]["items"], written[0]["skipped"])
+        show_warnings(warnings)
 
 
 def gap(
@@ -117,7 +117,7 @@ def gap(
         scored, warnings = [Scored(score, found.embedder) for score in found.gap], found.warnings
     else:
         raise MetricsError("gap takes two .npz files, or two of --sounds, --images and --prompts, and not both")
-    show_scores(scored, stdout=json != "-")
-    show_warnings(warnings)
     record = {"schema": 2, "scores": [each.record() for each in scored], "versions": all_versions()}
     write_json(record | {"warnings": [each.record() for each in warnings]}, json)
+    show_scores(scored, stdout=json != "-")
+    show_warnings(warnings)

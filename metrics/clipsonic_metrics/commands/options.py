@@ -45,7 +45,7 @@ Weights = Annotated[
         help="Weights of the embedders; of one of several by E=PATH. Default: those that ship or were fetched.",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the resampling, and of KAD's bandwidth subsample.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the resampling, and of KAD's bandwidth subsample.")]
 Embedders = Annotated[
     list[str] | None,
     typer.Option("--embedder", metavar="E[,E]", help="Embedders; repeat, or separate by commas. See `list`."),

@@ -134,10 +134,10 @@ def _score(
     report = score_folder(inputs, metrics, work, embedders=embedders)
     if report is None:
         return
-    show_report(report, stdout=json != "-")
     write_json(report.record(), json)
     if out is not None:
         write_table([each.record() for each in report.scored], out)
+    show_report(report, stdout=json != "-")
 
 
 def _by_peer(
@@ -153,5 +153,5 @@ def _by_peer(
     with workspace(embedders=names, weights=weights, profile=NAME) as work:
         require_usable(work.audit([reference, generated], names) or [], "stop")
         scores = [peer_fad(reference, generated, name, work.embedder(name, SoundEmbedder)) for name in names]
-    show_peer(scores, stdout=json != "-")
     write_json({"schema": 1, "scores": [each.record() for each in scores]}, json)
+    show_peer(scores, stdout=json != "-")

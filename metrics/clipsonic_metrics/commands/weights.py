@@ -50,7 +50,7 @@ def fetch(
 def random_weights(
     name: Annotated[str, typer.Argument(help="Embedder: vggish, panns-cnn14-16k, panns-cnn14-32k, passt, wav2clip.")],
     out: Annotated[Path, typer.Option(metavar="F.safetensors", help="Where to write them.")],
-    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
 ) -> None:
     """Write untrained weights of an embedder, to try commands and to measure speed.
 

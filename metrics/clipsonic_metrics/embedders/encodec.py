@@ -88,6 +88,7 @@ def _load(name: str, heard: Listening, rows: int, layers: Mapping[str, Any], wei
         dim=DIM,
         rows=rows,
         build=network,
+        one_frame=False,
     )
 
 

@@ -9,10 +9,9 @@ by the caption over systems that were asked by an image.
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from clipsonic_metrics.arrays import Array, Embeddings, matrix, same_length, unit_items, unit_rows
+from clipsonic_metrics.arrays import Array, Embeddings, cosines_of, matrix, same_length, unit_items, unit_rows
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.uncertainty import LEVEL, mean_interval
 
@@ -53,4 +52,4 @@ def clap_cosines(audio: Embeddings, text: ArrayLike) -> Array:
     sounds = unit_items(audio, "audio")
     captions = unit_rows(matrix(text, "text"), "text")
     same_length(sounds, captions, ("audio", "text"))
-    return np.asarray((sounds * captions).sum(axis=1))
+    return cosines_of(sounds, captions)

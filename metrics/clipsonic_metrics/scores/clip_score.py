@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipsonic_metrics.arrays import Array, Embeddings, frames_of_items, unit_items, unit_rows
+from clipsonic_metrics.arrays import Array, Embeddings, cosines_of, frames_of_items, unit_items, unit_rows
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.uncertainty import LEVEL, mean_interval
@@ -58,6 +58,6 @@ def clip_cosines(audio: Embeddings, image: Embeddings) -> Array:
     if len(sounds) != len(frames) or sounds.shape[1] != rows.shape[1]:
         found = f"audio has {len(sounds)} items of dim {sounds.shape[1]}, image {len(frames)} of dim {rows.shape[1]}"
         raise MetricsError(f"{found}; expected equal: pair by id, and embed both into one space")
-    cosines = (unit_rows(rows, "image") * np.repeat(sounds, frames, axis=0)).sum(axis=1)
+    cosines = cosines_of(unit_rows(rows, "image"), np.repeat(sounds, frames, axis=0))
     starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    return np.asarray(100 * np.add.reduceat(cosines, starts) / frames)
+    return np.asarray(np.clip(100 * np.add.reduceat(cosines, starts) / frames, -100.0, 100.0))

@@ -18,6 +18,8 @@ the bias does not yet fall as 1/n. It is the two-point form of fad-infinity, whi
 
 from __future__ import annotations
 
+import numpy as np
+
 from clipsonic_metrics.arrays import Embeddings, frames_of_items
 from clipsonic_metrics.errors import MetricsError, NotComparable
 from clipsonic_metrics.frechet import frechet_distance
@@ -70,12 +72,12 @@ def fad(
             bias = (float(halves.mean()) - value) * half / (items - half)  # halves of odd numbers are smaller than half
             extra |= {"bias": bias, "extrapolated": value - bias}
             extra |= {"extrapolated_low": interval.low - bias, "extrapolated_high": interval.high - bias}
-    low = None if interval.low is None else max(interval.low, 0.0)
+    interval = interval.around(value, (0.0, np.inf))  # after `extra`, whose ends may lie below zero
     return Score(
         NAME,
         VERSION,
         value,
-        low,
+        interval.low,
         interval.high,
         level,
         items,
@@ -95,15 +97,20 @@ def paired_bootstrap_fad(
     seed: int,
     replicates: int = HALF_REPLICATES,
     level: float = LEVEL,
+    protocol: str | None = None,
 ) -> Difference:
-    """FAD of a minus FAD of b, where item i of both answers the same query; interval over items.
+    """FAD of a minus FAD of b, where item i of both answers the same query; interval over items. `protocol` None is
+    that of the reference statistics, or "arrays".
 
     Both are resampled with the same halves, so what they share, finite-sample bias included, cancels to first order.
 
     Raises:
         MetricsError: different numbers of items, fewer than four, or what `fad` raises.
+        NotComparable: statistics made under another protocol.
     """
-    target = reference_stats(reference)
+    if protocol is None:
+        protocol = (reference.protocol if isinstance(reference, EmbeddingStats) else "") or "arrays"
+    target = reference_stats(reference, protocol)
     left, right = read_items(a, "a"), read_items(b, "b")
     items = len(left.frames)
     if len(right.frames) != items:
@@ -114,7 +121,8 @@ def paired_bootstrap_fad(
     halves = left.distances(target).of(chosen) - right.distances(target).of(chosen)
     interval = half_sample_interval(value, halves, items, level=level)
     assert interval.low is not None and interval.high is not None
-    return Difference(NAME, value, interval.low, interval.high, level, items, interval.method)
+    made_under = protocol_id(NAME, VERSION, protocol)
+    return Difference(NAME, value, interval.low, interval.high, level, items, interval.method, made_under, DIRECTION)
 
 
 def reference_stats(reference: Embeddings | EmbeddingStats, protocol: str = "arrays") -> EmbeddingStats:

@@ -34,6 +34,7 @@ from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.frechet import frechet_distance
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.scores.fad import reference_stats
+from clipsonic_metrics.seeds import generator
 from clipsonic_metrics.stats import EmbeddingStats
 from clipsonic_metrics.subsets import Items, read_items
 from clipsonic_metrics.uncertainty import HALF_REPLICATES, LEVEL, half_sample_error, half_samples
@@ -76,7 +77,7 @@ def fad_infinity(
     fewest = int(np.clip(np.ceil(BLOCKS * 3 * target.dim / frames), 2, 5))
     runs = np.arange(BLOCKS, fewest - 1, -1)
     points = np.full((draws, len(runs)), plug_in)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     for draw in range(draws):
         block = _blocks(items, rng)
         for column, run in enumerate(runs[1:], 1):

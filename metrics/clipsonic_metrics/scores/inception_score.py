@@ -21,7 +21,13 @@ from scipy.special import xlogy
 from clipsonic_metrics.arrays import Array, Embeddings
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.scores.kl import log_probabilities
-from clipsonic_metrics.uncertainty import HALF_REPLICATES, LEVEL, everything_and_halves, half_sample_interval
+from clipsonic_metrics.uncertainty import (
+    HALF_REPLICATES,
+    LEVEL,
+    everything_and_halves,
+    exponential,
+    half_sample_interval,
+)
 
 NAME = "inception-score"
 VERSION = 1
@@ -45,20 +51,21 @@ def inception_score(
     logs = log_probabilities(generated, "generated")
     items, classes = logs.shape
     values = _log_scores(logs, everything_and_halves(items, seed=seed, replicates=replicates))
-    value = max(float(values[0]), 0.0)
-    interval = half_sample_interval(value, values[1:], items, level=level)
+    value, most = max(float(values[0]), 0.0), min(items, classes)
+    score = min(float(np.exp(value)), float(most))
+    interval = exponential(half_sample_interval(value, values[1:], items, level=level)).around(score, (1, most))
     return Score(
         NAME,
         VERSION,
-        float(np.exp(value)),
-        None if interval.low is None else float(np.exp(max(interval.low, 0.0))),
-        None if interval.high is None else float(np.exp(interval.high)),
+        score,
+        interval.low,
+        interval.high,
         level,
         items,
         UNIT,
         DIRECTION,
         protocol_id(NAME, VERSION, protocol),
-        interval.method if interval.low is None else f"{interval.method}, of the logarithm",
+        interval.method,
         {"classes": classes},
     )
 

@@ -23,6 +23,7 @@ from clipsonic_metrics.arrays import Array, Embeddings, frames_of_items, same_di
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.mmd import Kernel, squared_mmd
 from clipsonic_metrics.score import Direction, Score, protocol_id
+from clipsonic_metrics.seeds import generator
 from clipsonic_metrics.uncertainty import HALF_REPLICATES, LEVEL, everything_and_halves, half_sample_interval
 
 NAME = "kad"
@@ -95,7 +96,7 @@ def _bandwidth_rule(bandwidth: float | None, rows: int, seed: int) -> str:
 def median_distance(rows: Array, *, seed: int, frames: int = BANDWIDTH_FRAMES) -> float:
     """Median Euclidean distance between two rows of a seeded subsample of at most `frames` rows."""
     if len(rows) > frames:
-        rows = rows[np.random.default_rng(seed).choice(len(rows), frames, replace=False)]
+        rows = rows[generator(seed).choice(len(rows), frames, replace=False)]
     return float(np.median(pdist(rows)))
 
 

@@ -123,4 +123,4 @@ def _nearest(rows: Array, frames: NDArray[np.int64], known: Array) -> tuple[Arra
     first = np.array(
         [start + int(np.argmax(best[start : start + count])) for start, count in zip(starts, frames, strict=True)]
     )
-    return np.minimum(each, 1.0), where[first]
+    return np.clip(each, -1.0, 1.0), where[first]

@@ -6,9 +6,10 @@ With unit vectors x_i, y_i, i = 1..n matched, and d(u, v) = (1 - u.v) / 2:
     rmg                D / (D + (D_xx + D_yy) / 2), 0 to 1, with D the mean of d(x_i, y_i) and D_xx the mean of
                        d(x_i, x_j) over i != j; above 1/2, a vector is nearer to random vectors of its own modality
                        than to its partner                            Schrodi et al. 2025, arXiv:2404.07983
-    separability       held-out accuracy of a logistic regression that tells x from y; 0.5 to 1. Half of the pairs,
-                       drawn by seed, train it; both halves of a pair are on the same side
-    paired-cosine      mean of x_i.y_i; the one of the five that rises as the gap closes
+    separability       held-out accuracy of a logistic regression that tells x from y; 0 to 1, chance is 0.5. Half
+                       of the pairs, drawn by seed, train it; both halves of a pair are on the same side
+    paired-cosine      mean of x_i.y_i; the one of the five that rises as the gap closes, and the one with
+                       `per_item`, so that `compare_scores` takes it
     cone-x, cone-y     mean of x_i.x_j over i != j: how narrow a modality's cone is (Liang et al. 2022)
 
 Conventions: x and y are (items, dim), normalised here. `direction` is "lower" where less means a smaller gap. Cones
@@ -21,15 +22,16 @@ its value and is in its protocol id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clipsonic_metrics.arrays import Array, matrix, same_length, unit_rows
+from clipsonic_metrics.arrays import Array, cosines_of, matrix, same_length, unit_rows
 from clipsonic_metrics.errors import MetricsError
 from clipsonic_metrics.score import Direction, Score, protocol_id
+from clipsonic_metrics.seeds import generator
 from clipsonic_metrics.uncertainty import (
     FEWEST_ITEMS,
     HALF_REPLICATES,
@@ -72,11 +74,12 @@ def modality_gap(
     replicates: int = HALF_REPLICATES,
     level: float = LEVEL,
     protocol: str = "arrays",
+    ids: Sequence[str] | None = None,
 ) -> Gap:
-    """The gap between matched embeddings x and y, both (items, dim).
+    """The gap between matched embeddings x and y, both (items, dim); `ids` of the pairs, where they are known.
 
     Raises:
-        MetricsError: unequal shapes, fewer than four pairs, rows that are zero or not finite.
+        MetricsError: unequal shapes, fewer than four pairs, rows that are zero or not finite, or a seed below zero.
     """
     left, right = unit_rows(matrix(x, "x"), "x"), unit_rows(matrix(y, "y"), "y")
     same_length(left, right, ("x", "y"))
@@ -99,21 +102,20 @@ def modality_gap(
             items,
             unit,
             direction,
-            protocol_id(NAME, VERSION, decided_by + protocol),
+            protocol_id(f"{NAME}/{name}", VERSION, decided_by + protocol),
             interval.method,
         )
 
-    def from_halves(name: str, unit: str, least: float) -> Score:
-        value = float(everything[name][0])
-        found = half_sample_interval(value, halves[name], items, level=level)
-        assert found.low is not None
-        return score(name, value, replace(found, low=max(found.low, least)), unit, "lower")
+    def from_halves(name: str, unit: str, within: tuple[float, float]) -> Score:
+        value = float(np.clip(everything[name][0], *within))  # beyond them by rounding alone
+        found = half_sample_interval(value, halves[name], items, level=level, within=within)
+        return score(name, value, found, unit, "lower")
 
-    cosines = (left * right).sum(axis=1)
+    cosines = cosines_of(left, right)
     accuracy, tested = separability(left, right, seed=seed)
     return Gap(
-        centroid_distance=from_halves("centroid-distance", "distance", 0),
-        rmg=from_halves("rmg", "ratio", 0),
+        centroid_distance=from_halves("centroid-distance", "distance", (0, 2)),
+        rmg=from_halves("rmg", "ratio", (0, 1)),
         separability=score(
             "separability",
             accuracy,
@@ -122,15 +124,19 @@ def modality_gap(
             "lower",
             f"split-seed{seed}/",
         ),
-        paired_cosine=score(
-            "paired-cosine",
-            float(cosines.mean()),
-            mean_interval(cosines, seed=seed, level=level, within=(-1, 1)),
-            "cosine",
-            "higher",
+        paired_cosine=replace(
+            score(
+                "paired-cosine",
+                float(cosines.mean()),
+                mean_interval(cosines, seed=seed, level=level, within=(-1, 1)),
+                "cosine",
+                "higher",
+            ),
+            per_item=cosines,
+            ids=None if ids is None else tuple(ids),
         ),
-        cone_x=from_halves("cone-x", "cosine", -1),
-        cone_y=from_halves("cone-y", "cosine", -1),
+        cone_x=from_halves("cone-x", "cosine", (-1, 1)),
+        cone_y=from_halves("cone-y", "cosine", (-1, 1)),
     )
 
 
@@ -138,7 +144,7 @@ def separability(x: Array, y: Array, *, seed: int) -> tuple[float, int]:
     """Held-out accuracy of a linear classifier of x against y, and the number of pairs it was tested on."""
     from sklearn.linear_model import LogisticRegression
 
-    order = np.random.default_rng(seed).permutation(len(x))
+    order = generator(seed).permutation(len(x))
     train, test = order[: len(x) // 2], order[len(x) // 2 :]
     rows = np.concatenate([x[train], y[train]])
     labels = np.repeat([0, 1], len(train))

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clipsonic_metrics.arrays import Array, Embeddings, same_dim
-from clipsonic_metrics.errors import MetricsError
+from clipsonic_metrics.errors import MetricsError, NotComparable
 from clipsonic_metrics.frechet import covariance_factor, nuclear_norms
 from clipsonic_metrics.score import Direction, Score, protocol_id
 from clipsonic_metrics.scores.fad import reference_stats
@@ -50,7 +50,7 @@ def per_item_fad(
     Raises:
         MetricsError: items of one frame (their count and the first positions), different dimensions, or rows that are
             not finite.
-        NotComparable: reference statistics made under another protocol.
+        NotComparable: statistics of the reference or of an item made under another protocol.
     """
     target = reference_stats(reference, protocol)
     made = read_items(generated, "generated")
@@ -115,8 +115,13 @@ def _distances_of_moments(target: EmbeddingStats, items: Sequence[EmbeddingStats
     factor = covariance_factor(target)
     spread = float(np.sum(factor**2))
     found = []
-    for item in items:
+    for index, item in enumerate(items):
         same_dim(target.mean[None], item.mean[None])
+        if item.protocol != target.protocol:
+            raise NotComparable(
+                f"item {index} was made under {item.protocol!r}, the reference under {target.protocol!r}; embed both "
+                "with one protocol"
+            )
         own = covariance_factor(item)
         shift = float(np.sum((item.mean - target.mean) ** 2))
         crossed = float(nuclear_norms((own @ factor.T)[None])[0])

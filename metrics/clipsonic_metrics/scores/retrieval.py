@@ -4,7 +4,7 @@ Conventions: audio (queries) and text (gallery) as in the CLAP score, item i of 
 nearness is the cosine. Captions that tie with the right one (identical captions, above all) are ordered at random, in
 expectation: an item scores the probability of being among the first k, so a collapsed encoder scores chance and not 1.
 Range 0 to 1, higher is better; `extra` holds chance, k / items, on which the value depends: compare
-at equal items only. For text-to-audio retrieval, swap the arguments.
+at equal items only. k is part of the protocol. For text-to-audio retrieval, swap the arguments.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _recall(k: int, per_item: np.ndarray[tuple[int], np.dtype[np.float64]], leve
         items,
         UNIT,
         DIRECTION,
-        protocol_id(NAME, VERSION, protocol),
+        protocol_id(NAME, VERSION, f"k{k}/{protocol}"),
         interval.method,
         {"chance": k / items},
         per_item,

@@ -21,7 +21,13 @@ from scipy.special import xlogy
 
 from clipsonic_metrics.arrays import Array, Embeddings, unit_items
 from clipsonic_metrics.score import Direction, Score, protocol_id
-from clipsonic_metrics.uncertainty import HALF_REPLICATES, LEVEL, everything_and_halves, half_sample_interval
+from clipsonic_metrics.uncertainty import (
+    HALF_REPLICATES,
+    LEVEL,
+    everything_and_halves,
+    exponential,
+    half_sample_interval,
+)
 
 NAME = "vendi"
 VERSION = 1
@@ -47,19 +53,20 @@ def vendi(
     chosen = everything_and_halves(items, seed=seed, replicates=replicates) > 0
     values = np.array([_entropy(vectors[taken]) for taken in chosen])
     value = float(values[0])
-    interval = half_sample_interval(value, values[1:], items, level=level)
+    score = min(max(float(np.exp(value)), 1.0), float(items))
+    interval = exponential(half_sample_interval(value, values[1:], items, level=level)).around(score, (1, items))
     return Score(
         NAME,
         VERSION,
-        float(np.exp(value)),
-        None if interval.low is None else float(np.exp(max(interval.low, 0.0))),
-        None if interval.high is None else float(np.exp(min(interval.high, np.log(items)))),
+        score,
+        interval.low,
+        interval.high,
         level,
         items,
         UNIT,
         DIRECTION,
         protocol_id(NAME, VERSION, protocol),
-        interval.method if interval.low is None else f"{interval.method}, of the logarithm",
+        interval.method,
     )
 
 
