@@ -2,12 +2,16 @@
 
 A checkpoint is one `.safetensors` file: tensors under flat keys, everything else (step counts, optimiser groups) as
 JSON in the file's metadata. Written beside its final name and moved there, it is whole or absent after `kill -9`.
+
+safetensors writes through a temporary file of its own naming and mode (0600), so every file is made in a folder of our
+naming, which the next write clears away, and gets the mode of any other new file.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,8 +57,21 @@ def _restore(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     return value
 
 
-def save_checkpoint(path: Path, state: State) -> None:
+def give_usual_mode(folder: Path) -> None:
+    """Let whoever may read a new file of this user read the safetensors below `folder` too."""
+    probe = folder / ".mode"
+    probe.touch()
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(mode)
+
+
+def save_checkpoint(path: Path, state: State, previous: Path | None = None) -> None:
     """Write `state` to `path`, atomically; parent folders are made.
+
+    Args:
+        previous: where what was at `path` goes, in the place of what was there.
 
     Raises:
         OSError: in one line, if it cannot be written (full disk); what was at `path` is still there.
@@ -63,15 +80,27 @@ def save_checkpoint(path: Path, state: State) -> None:
     tensors: dict[str, Tensor] = {}
     tree = _flatten(state, "", tensors, set())
     partial = path.with_name(f".{path.name}.part")
+    _clear(partial)
     try:
-        save_file(tensors, partial, metadata={"schema": "1", "tree": json.dumps(tree)})
-        with partial.open("rb+") as file:
+        partial.mkdir()
+        save_file(tensors, partial / path.name, metadata={"schema": "1", "tree": json.dumps(tree)})
+        give_usual_mode(partial)
+        with (partial / path.name).open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        if previous is not None and path.exists():
+            os.replace(path, previous)  # killed between the two, the run goes on from `previous`
+        os.replace(partial / path.name, path)
     except SafetensorError as error:
         kept = "the one before is kept" if path.exists() else "there is none yet"
         raise OSError(f"{path} cannot be written ({error}); {kept}: make room, and repeat the command") from error
     finally:
+        _clear(partial)
+
+
+def _clear(partial: Path) -> None:
+    if partial.is_dir():
+        shutil.rmtree(partial)
+    else:  # none, or a file of an earlier version
         partial.unlink(missing_ok=True)
 
 

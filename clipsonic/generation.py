@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PLAN: Final = "plan.json"
 MANIFEST: Final = "manifest.csv"
+_OTHERS: Final = ("prepared.json", "model_index.json", "prior.json")
 Make = Callable[[Sequence[int]], "GeneratedAudio"]
 """Rows of the queries to their sounds."""
 
@@ -66,15 +67,31 @@ def write_sounds(
     return files
 
 
+def check_place(out: Path) -> None:
+    """Refuse to write sounds into prepared data, a model folder or a prior folder.
+
+    Raises:
+        ValueError: naming the folder.
+    """
+    for folder in (out.resolve(), *out.resolve().parents):
+        if mark := next((name for name in _OTHERS if (folder / name).is_file()), None):
+            raise ValueError(
+                f"--out {out} is in {folder}, which holds a {mark} and is no folder of sounds: choose another --out"
+            )
+
+
 def _begin(out: Path, plan: dict[str, Any], files: dict[str, Path]) -> None:
     path = out / PLAN
     if path.is_file():
         found = json.loads(path.read_text())
-        if differs := [key for key in {**plan, **found} if plan.get(key) != found.get(key)]:
+        differs = [key for key in {**plan, **found} if plan.get(key) != found.get(key)]
+        if differs and any(out.rglob("*.wav")):
             raise ValueError(
                 f"{out} holds sounds of another {' and '.join(differs)}: "
                 "go on with that command, or choose another --out"
             )
+        if differs:  # of a command that failed before its first sound
+            replace_text(path, json.dumps(plan, indent=1) + "\n")
         return
     if there := [str(file) for file in files.values() if file.exists()]:
         raise ValueError(f"{there[0]} is there already, and {out} has no {PLAN}: choose another --out")
@@ -108,6 +125,11 @@ def queries_digest(queries: Queries) -> str:
     for name, part in zip(queries.ids, parts, strict=True):
         total.update(f"{name}\0{len(part)}\0".encode() + part)
     return total.hexdigest()
+
+
+def weights_identity(folder: Path) -> str:
+    """What weights are in a folder: the revision where it is one of the hub's cache, or else `folder_digest`."""
+    return f"revision {folder.name}" if folder.parent.name == "snapshots" else folder_digest(folder)
 
 
 def folder_digest(folder: Path) -> str:

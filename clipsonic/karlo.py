@@ -11,7 +11,8 @@ Weights are never fetched here: `clipsonic weights fetch karlo` does that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +95,11 @@ class Karlo:
             Unit vectors, (texts, dim), float32.
 
         Raises:
-            ValueError: fewer than 2 steps (the schedule of UnCLIPScheduler needs two ends) or fewer than 1 sample.
+            ValueError: fewer than 2 steps (the schedule of UnCLIPScheduler needs two ends), fewer than 1 sample, a
+                guidance scale that is not finite, or vectors that are not.
         """
+        if not math.isfinite(guidance_scale):
+            raise ValueError(f"guidance scale {guidance_scale} of a prior: expected a finite number")
         if steps < 2 or samples < 1:
             raise ValueError(f"Karlo takes at least 2 steps and 1 sample; got {steps} steps and {samples} samples")
         found = []
@@ -104,6 +108,8 @@ class Karlo:
             encoded = self.encode_text(texts[part])
             drawn = [self._draw(encoded, ids[part], seed, number, guidance_scale, steps) for number in range(samples)]
             found.append(nearest_to_text(torch.stack(drawn), encoded[0]).cpu())
+            if not bool(torch.isfinite(found[-1]).all()):
+                raise ValueError(f"Karlo's vectors are not finite for some of {', '.join(ids[part])}")
             if progress is not None:
                 progress(len(found[-1]))
         return np.asarray(torch.cat(found).numpy())
@@ -153,6 +159,15 @@ class Karlo:
             )
 
 
+def karlo_folder(name: str) -> Path:
+    """Where `load_karlo` finds a Karlo.
+
+    Raises:
+        ValueError: not on this machine.
+    """
+    return Path(name) if Path(name).is_dir() else _cached(name)
+
+
 def is_karlo(name: str) -> bool:
     """Whether a name is Karlo's own, that of a hub repository, or of a folder in its layout."""
     folder = Path(name)
@@ -165,18 +180,23 @@ def load_karlo(name: str = NAME, device: str = "cpu") -> Karlo:
     Raises:
         ValueError: not on this machine, a part is missing or cannot be read, or a tokenizer without its vocabulary.
     """
-    folder = Path(name) if Path(name).is_dir() else _cached(name)
+    folder = karlo_folder(name)
     if missing := [part for part in PARTS if not (folder / part).is_dir()]:
         raise ValueError(f"{folder} is no Karlo: {', '.join(missing)} missing; expected the folders {', '.join(PARTS)}")
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
     try:
         with _no_bars():
-            prior = PriorTransformer.from_pretrained(
-                str(folder / "prior"), torch_dtype=torch.float32, low_cpu_mem_usage=False
+            prior, read = PriorTransformer.from_pretrained(
+                str(folder / "prior"), torch_dtype=torch.float32, low_cpu_mem_usage=False, output_loading_info=True
             )
+            _check_whole(folder / "prior", read)
             scheduler = UnCLIPScheduler.from_pretrained(str(folder / "prior_scheduler"))
-            encoder = CLIPTextModelWithProjection.from_pretrained(str(folder / "text_encoder"), dtype=torch.float32)
+            told: Any = CLIPTextModelWithProjection.from_pretrained(
+                str(folder / "text_encoder"), dtype=torch.float32, output_loading_info=True
+            )
+            encoder, read = told
+            _check_whole(folder / "text_encoder", read)
             tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"))
     except (OSError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} cannot be read as Karlo: {error}") from error
@@ -189,6 +209,13 @@ def load_karlo(name: str = NAME, device: str = "cpu") -> Karlo:
     for part in parts:
         part.to(device).eval().requires_grad_(False)
     return Karlo(prior, scheduler, encoder, tokenizer, name)
+
+
+def _check_whole(folder: Path, read: Mapping[str, Collection[object]]) -> None:
+    """Refuse weights that lack a tensor or have one of another shape: both libraries draw it at random."""
+    if lacking := sorted({*map(str, read["missing_keys"]), *map(str, read["mismatched_keys"])}):
+        more = " …" * (len(lacking) > 4)
+        raise ValueError(f"{folder}: its weights lack {', '.join(lacking[:4])}{more}, or have them of another shape")
 
 
 @contextmanager

@@ -38,6 +38,22 @@ class MelConfig:
     patch: tuple[int, int] = (8, 8)
 
     def __post_init__(self) -> None:
+        whole = {name: getattr(self, name) for name in ("rate_hz", "n_fft", "hop", "bands", "frames")}
+        if bad := [f"{name} {value!r}" for name, value in whole.items() if type(value) is not int or value < 1]:
+            raise ValueError(f"mel: {', '.join(bad)}; expected whole numbers above 0")
+        if self.hop > self.n_fft:
+            raise ValueError(f"mel: hop {self.hop} is beyond n_fft {self.n_fft}: samples would be passed over")
+        if not 0 <= self.f_min_hz < self.f_max_hz <= self.rate_hz / 2:
+            raise ValueError(
+                f"mel: f_min_hz {self.f_min_hz} and f_max_hz {self.f_max_hz}, expected a range within 0 to rate_hz / 2"
+            )
+        if not 0 < self.floor < math.inf or not math.log(self.floor) < self.ceiling < math.inf:
+            raise ValueError(f"mel: floor {self.floor} and ceiling {self.ceiling}, expected 0 < floor < exp(ceiling)")
+        if not math.isfinite(self.centre) or not 0 < self.scale < math.inf:
+            raise ValueError(f"mel: centre {self.centre} and scale {self.scale}, expected finite ones, scale above 0")
+        patch: object = self.patch
+        if not isinstance(patch, tuple) or len(patch) != 2 or any(type(side) is not int or side < 1 for side in patch):
+            raise ValueError(f"mel: patch must be two whole numbers above 0, found {patch!r}")
         if self.bands % self.patch[0] or self.frames % self.patch[1]:
             raise ValueError(f"patch {self.patch} does not divide {self.bands} bands x {self.frames} frames")
 
@@ -64,7 +80,7 @@ class MelConfig:
         """Read what `as_dict` wrote.
 
         Raises:
-            ValueError: naming the keys that are missing or unknown.
+            ValueError: naming the keys that are missing or unknown, or whose values cannot be.
         """
         known = set(cls.__dataclass_fields__)
         if set(values) != known:
@@ -72,8 +88,7 @@ class MelConfig:
                 f"mel definition: missing {sorted(known - set(values))}, unknown {sorted(set(values) - known)}"
             )
         patch = values["patch"]
-        assert isinstance(patch, list | tuple)
-        return cls(**{**values, "patch": tuple(patch)})  # type: ignore[arg-type]
+        return cls(**{**values, "patch": tuple(patch) if isinstance(patch, list) else patch})  # type: ignore[arg-type]
 
 
 class LogMel(torch.nn.Module):

@@ -21,6 +21,8 @@ import diffusers
 import torch
 from safetensors import SafetensorError, safe_open
 
+from clipsonic.checkpoint import give_usual_mode
+from clipsonic.network import POSITIONS
 from clipsonic.settings import Settings
 
 INDEX: Final = "model_index.json"
@@ -48,10 +50,10 @@ _NEEDED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 
 
 def find_model_folder(source: str | Path, revision: str | None = None) -> Path:
-    """A model folder as it is, or the folder of a hub repository `owner/name`, fetched where it is not cached.
+    """A model folder as it is, or that of a hub repository `owner/name` in the hub's cache. Fetches nothing.
 
     Raises:
-        ValueError: if there is no such folder and the hub has none or cannot be reached.
+        ValueError: if there is no such folder and the cache has none.
     """
     if Path(source).is_dir():
         return Path(source)
@@ -59,12 +61,16 @@ def find_model_folder(source: str | Path, revision: str | None = None) -> Path:
         raise ValueError(f"{source} is no folder, and no hub id either (owner/name)")
     from huggingface_hub import snapshot_download
 
+    wanted = ["*.json", "*.safetensors"]
     try:
-        return Path(snapshot_download(str(source), revision=revision, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted, local_files_only=True))
     except Exception as error:  # the hub's errors have no common class below it
         if not type(error).__module__.startswith(("huggingface_hub", "httpx")) and not isinstance(error, OSError):
             raise
-        raise ValueError(f"{source} is no folder here and cannot be had from the hub: {first_line(error)}") from error
+        raise ValueError(
+            f"{source} is no folder here, and as a repository of the hub it is not in the cache; "
+            f"to fetch it, type: clipsonic weights fetch --model {source}"
+        ) from error
 
 
 def check_model_folder(folder: Path) -> Settings:
@@ -83,7 +89,10 @@ def check_model_folder(folder: Path) -> Settings:
     if not isinstance(index["settings"], dict):
         raise ValueError(f"{folder / INDEX}: settings must be a table, found {index['settings']!r}")
     for part in _PARTS:
-        library, name = index.get(part) or (None, None)
+        named = index.get(part) or [None, None]
+        if not isinstance(named, list) or len(named) != 2:
+            raise ValueError(f"{folder / INDEX}: {part} must be a library and a class, found {named!r}")
+        library, name = named
         if name is None and part in _OPTIONAL:
             continue
         kind = getattr(diffusers, str(name), None)
@@ -91,18 +100,51 @@ def check_model_folder(folder: Path) -> Settings:
             raise ValueError(
                 f"{folder / INDEX}: {part} is {library}.{name}, expected {_CLASSES.get(part, 'a scheduler')}"
             )
-        _check_part(folder / part, part, kind)
+        check_part(folder / part, part, kind)
     try:
-        return Settings.from_dict(index["settings"])
+        settings = Settings.from_dict(index["settings"])
     except ValueError as error:
         raise ValueError(f"{folder / INDEX}: {error}") from error
+    _check_shapes(folder, settings, [part for part in _CLASSES if (index.get(part) or [None])[0] is not None])
+    return settings
 
 
-def _check_part(folder: Path, part: str, kind: Any) -> None:
+def _check_shapes(folder: Path, settings: Settings, parts: Collection[str]) -> None:
+    """Refuse parts that were made for another mel definition or condition than the settings say."""
+    mel, dim = settings.mel, settings.conditioning.dim
+    wanted: dict[str, dict[str, object]] = {
+        "unet": {
+            "sample_size": list(mel.grid),
+            "in_channels": mel.channels + POSITIONS,
+            "out_channels": mel.channels,
+            "projection_class_embeddings_input_dim": dim,
+        },
+        "prior_pd": {"embedding_dim": dim},
+        "prior_sd": {"embedding_dim": dim},
+    }
+    for part in parts:
+        config = _read_json(file := folder / part / "config.json")
+        for key, value in wanted[part].items():
+            if config[key] != value:
+                raise ValueError(f"{file}: {key} is {config[key]!r}, the settings in {INDEX} ask for {value!r}")
+
+
+def check_part(folder: Path, part: str, kind: Any) -> None:
+    """Make sure that a folder is a whole part of a model: every key and tensor, none besides, and the shapes.
+
+    Args:
+        part: `unet`, `scheduler`, `prior_pd` or `prior_sd`. kind: its class of diffusers.
+
+    Raises:
+        ValueError: one line.
+    """
     file = folder / ("scheduler_config.json" if part == "scheduler" else "config.json")
     if not file.is_file():
         raise ValueError(f"{file} is missing")
-    config = {key: value for key, value in _read_json(file).items() if not key.startswith("_")}
+    read = _read_json(file)
+    if (name := read.get("_class_name", kind.__name__)) != kind.__name__:
+        raise ValueError(f"{file}: _class_name is {name!r}, expected {kind.__name__!r}")
+    config = {key: value for key, value in read.items() if not key.startswith("_")}
     known = set(inspect.signature(kind.__init__).parameters)
     for other in (
         kind._get_compatibles() if part == "scheduler" else []
@@ -157,6 +199,7 @@ def replace_folder(made: Path, folder: Path) -> None:
 
     The index goes first and comes back last: a folder that has one is whole.
     """
+    give_usual_mode(made)
     if not folder.exists():
         os.replace(made, folder)
         return

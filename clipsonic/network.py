@@ -29,6 +29,19 @@ class NetworkConfig:
     head_dim: int = 48
     norm_groups: int = 16
 
+    def __post_init__(self) -> None:
+        sizes = {"blocks": self.blocks, "head_dim": self.head_dim, "norm_groups": self.norm_groups}
+        if small := [name for name, size in sizes.items() if size < 1]:
+            raise ValueError(f"network: {', '.join(small)} must be at least 1")
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError(f"network: channels is {list(self.channels)}; expected a width for each resolution")
+        for width in self.channels:
+            if width % self.norm_groups:
+                raise ValueError(f"network: norm_groups {self.norm_groups} does not divide {width} channels")
+        for width in self.channels[1:] or self.channels:  # the finest resolution has no attention
+            if width % self.head_dim:
+                raise ValueError(f"network: head_dim {self.head_dim} does not divide {width} channels")
+
 
 def build_network(mel: MelConfig, condition_dim: int, config: NetworkConfig) -> UNet2DConditionModel:
     """A U-Net with random weights for (items, mel.channels, *mel.grid) patches and (items, condition_dim) vectors."""

@@ -9,6 +9,7 @@ the honest rival of a prior. `unconditional` asks for nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,6 +29,8 @@ from clipsonic.mel import LogMel, denormalise, from_patches
 from clipsonic.model_folder import beside, check_model_folder, find_model_folder, replace_folder
 from clipsonic.noise import addressed_generators, addressed_noise
 from clipsonic.prior import sample_image_embedding
+from clipsonic.prior_folder import ROLES, PriorRecord, find_record, write_record
+from clipsonic.prior_preset import PriorSampling
 from clipsonic.sampling import Precision, sample_patches
 from clipsonic.settings import Settings
 from clipsonic.vocoders import check_vocoder, load_vocoder, within_full_scale
@@ -76,6 +79,8 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         self.register_to_config(settings=settings)
         self.what = what
         self.log_mel_of = LogMel(what.mel)
+        self.prior_records: dict[str, PriorRecord] = {}
+        """What `clipsonic train-prior` wrote beside an attached prior, by `pd` and `sd`; a prior without has none."""
 
     @classmethod
     def from_pretrained(cls, source: str | Path, revision: str | None = None) -> CLIPSonicPipeline:
@@ -98,6 +103,9 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         for part in (loaded.unet, loaded.prior_pd, loaded.prior_sd):
             if part is not None:
                 part.eval().requires_grad_(False)
+        held = [role for role in ROLES if getattr(loaded, f"prior_{role}") is not None]
+        found = {role: find_record(folder / f"prior_{role}") for role in held}
+        loaded.prior_records = {role: record for role, record in found.items() if record is not None}
         return loaded
 
     def save_pretrained(self, save_directory: str | Path, safe_serialization: bool = True) -> None:
@@ -111,6 +119,9 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         folder = Path(save_directory)
         with beside(folder) as partial:
             super().save_pretrained(str(partial), safe_serialization=True)
+            for role, record in self.prior_records.items():
+                if getattr(self, f"prior_{role}") is not None:
+                    write_record(record, partial / f"prior_{role}")
             replace_folder(partial, folder)
 
     @cached_property
@@ -163,7 +174,9 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         image: Vectors | None = None,
         text: Vectors | None = None,
         seed: int = 0,
-        prior_samples: int = 1,
+        prior_samples: int | None = None,
+        prior_guidance_scale: float | None = None,
+        prior_steps: int | None = None,
     ) -> Vectors | None:
         """Turn query embeddings into conditions by a route; None means no condition.
 
@@ -172,9 +185,11 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
             ids: addresses of the prior's noise.
             image, text: unit vectors (items, dim), as the route needs.
             prior_samples: how many vectors a prior draws for each text; the one nearest to the text is kept.
+            prior_guidance_scale, prior_steps: of the prior. Default of the three: `prior_sampling`.
 
         Raises:
-            ValueError: for an unknown route, a missing embedding, or a prior this model folder does not hold.
+            ValueError: for an unknown route, a missing embedding, a prior this model folder does not hold, or one that
+                draws what is not finite.
         """
         if route not in ROUTES:
             raise ValueError(f"route {route!r} does not exist; choose one of {', '.join(ROUTES)}")
@@ -194,7 +209,28 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
             return given
         if route == "text+shift":
             return self._mean_shift(given)
-        return self._through_prior(route, given, ids, seed, prior_samples)
+        how = self.prior_sampling(route, prior_guidance_scale, prior_steps, prior_samples)
+        return self._through_prior(route, given, ids, seed, how)
+
+    def prior_sampling(
+        self, route: str, guidance_scale: float | None = None, steps: int | None = None, samples: int | None = None
+    ) -> PriorSampling:
+        """How the prior of a route is sampled: as said here, or else as its own record says, or else the settings.
+
+        Raises:
+            ValueError: fewer than one step or sample, or a guidance scale that is not finite.
+        """
+        record = self.prior_records.get(route.removeprefix("text+prior-"))
+        meant = (
+            PriorSampling(self.what.prior_guidance_scale, self.what.prior_steps, 1)
+            if record is None
+            else PriorSampling(record.guidance_scale, record.steps, record.samples)
+        )
+        return PriorSampling(
+            meant.guidance_scale if guidance_scale is None else guidance_scale,
+            meant.steps if steps is None else steps,
+            meant.samples if samples is None else samples,
+        )
 
     def _mean_shift(self, text: Vectors) -> Vectors:
         known = self.what.conditioning
@@ -203,12 +239,13 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         shifted = text - np.asarray(known.text_mean, np.float32) + np.asarray(known.image_mean, np.float32)
         return np.asarray(shifted / np.linalg.norm(shifted, axis=1, keepdims=True), np.float32)
 
-    def _through_prior(self, route: str, text: Vectors, ids: Sequence[str], seed: int, samples: int) -> Vectors:
+    def _through_prior(self, route: str, text: Vectors, ids: Sequence[str], seed: int, how: PriorSampling) -> Vectors:
         prior = self.prior_pd if route == "text+prior-pd" else self.prior_sd
         if prior is None:
             raise ValueError(f"route {route!r} needs a prior that this model folder does not hold")
-        asked, what = torch.from_numpy(text).to(self.device), self.what
-        found = sample_image_embedding(prior, asked, ids, seed, what.prior_guidance_scale, what.prior_steps, samples)
+        asked = torch.from_numpy(text).to(self.device)
+        found = sample_image_embedding(prior, asked, ids, seed, how.guidance_scale, how.steps, how.samples)
+        check_finite(f"the vectors that the prior of route {route!r} draws", ids, found)
         return np.asarray(found.cpu().numpy())
 
     def standardise(self, condition: Vectors | None, items: int) -> Tensor:
@@ -247,14 +284,14 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
             progress: called with the number of sounds finished after each batch.
 
         Raises:
-            ValueError: no id, a number of steps that the sampler does not take, conditions of the wrong shape, or a
-                vocoder without weights; all before anything is sampled.
+            ValueError: no id, a number of steps that the sampler does not take, a guidance scale that is not finite,
+                conditions of the wrong shape, or a vocoder without weights, all before anything is sampled; or sounds
+                that are not finite.
         """
         steps = self.what.steps if steps is None else steps
         if not ids or steps < 1 or batch_size < 1:
             raise ValueError(f"{len(ids)} ids, {steps} steps, batches of {batch_size}: at least 1 of each is needed")
-        scheduler = self._scheduler(sampler)
-        set_steps(scheduler, steps)
+        scheduler = self.check_sampling(guidance_scale, steps, sampler)
         if condition is not None and condition.shape != (expected := (len(ids), self.what.conditioning.dim)):
             raise ValueError(f"expected conditions of shape {expected}, got {condition.shape}")
         scale = 1.0 if condition is None else self.what.guidance_scale if guidance_scale is None else guidance_scale
@@ -279,8 +316,11 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
                 generators=addressed_generators(seed, names, "sampler"),
                 precision=precision,
             )
+            check_finite("what the network generates", names[: len(rows)], patches[: len(rows)])
             log_mel = denormalise(from_patches(patches[: len(rows)], mel), mel)
-            turned_down, gain = within_full_scale(vocoder(log_mel))
+            heard = vocoder(log_mel)
+            check_finite("what the vocoder makes", names[: len(rows)], heard)
+            turned_down, gain = within_full_scale(heard)
             for parts, made in ((samples, turned_down), (mels, log_mel), (gains, gain)):
                 parts.append(made.cpu())
             if progress is not None:
@@ -288,6 +328,18 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
         return GeneratedAudio(
             torch.cat(samples).numpy(), torch.cat(mels).numpy(), torch.cat(gains).numpy(), mel.rate_hz
         )
+
+    def check_sampling(self, guidance_scale: float | None, steps: int | None, sampler: str | None) -> SchedulerMixin:
+        """Make sure that `generate` takes these, and return a scheduler with its steps set.
+
+        Raises:
+            ValueError: as `generate`.
+        """
+        if guidance_scale is not None and not math.isfinite(guidance_scale):
+            raise ValueError(f"guidance scale {guidance_scale}: expected a finite number")
+        scheduler = self._scheduler(sampler)
+        set_steps(scheduler, self.what.steps if steps is None else steps)
+        return scheduler
 
     def _scheduler(self, sampler: str | None) -> SchedulerMixin:
         """A scheduler of this call's own: they carry state from step to step."""
@@ -307,7 +359,28 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
     def with_settings(self, *, guidance_scale: float, steps: int) -> CLIPSonicPipeline:
         """The same network with another default guidance scale and number of steps, for saving."""
         changed = replace(self.what, guidance_scale=guidance_scale, steps=steps)
-        return CLIPSonicPipeline(self.unet, self.scheduler, self.prior_pd, self.prior_sd, changed.as_dict())
+        made = CLIPSonicPipeline(self.unet, self.scheduler, self.prior_pd, self.prior_sd, changed.as_dict())
+        made.prior_records = dict(self.prior_records)
+        return made
+
+
+_NAMED: Final = 5
+"""How many ids an error names before it only counts."""
+
+
+def check_finite(what: str, ids: Sequence[str], values: Tensor) -> None:
+    """Refuse items (ids, ...) with a value that is not finite; clamping and 16 bits would make a sound of it.
+
+    Raises:
+        ValueError: naming the ids.
+    """
+    finite = torch.isfinite(values).flatten(1).all(1).tolist()
+    if bad := [name for name, good in zip(ids, finite, strict=True) if not good]:
+        more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise ValueError(
+            f"{what} is not finite for {', '.join(bad[:_NAMED])}{more}: choose a smaller guidance scale or "
+            "another sampler, or float32; if it stays, the weights are broken"
+        )
 
 
 def load_model(source: str | Path) -> CLIPSonicPipeline:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import tomllib
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from typing import Any, Final
 from clipsonic.diffusion import Diffusion
 from clipsonic.mel import MelConfig
 from clipsonic.network import NetworkConfig
-from clipsonic.training.config import TrainingConfig
+from clipsonic.training.config import TrainingConfig, check_types
+from clipsonic.vocoders import check_vocoder
 
 PRESETS = Path(__file__).parent / "presets"
 _KEY: Final = re.compile(r"(?P<key>\w+) *= *(?P<value>[^#]+?) *# *(?P<provenance>(paper|predecessor|choice)\b.*)")
@@ -32,12 +34,20 @@ class SamplingConfig:
     prior_guidance_scale: float
     prior_steps: int
 
+    def __post_init__(self) -> None:
+        if small := [name for name in ("steps", "prior_steps") if getattr(self, name) < 1]:
+            raise ValueError(f"sampling: {', '.join(small)} must be at least 1")
+        for name in ("guidance_scale", "prior_guidance_scale"):
+            if not math.isfinite(value := getattr(self, name)):
+                raise ValueError(f"sampling: {name} is {value}; expected a finite number")
+
 
 @dataclass(frozen=True)
 class Preset:
     """All that a size of model is made of, one section of the TOML file each, and two keys before the first section.
 
-    clip: the CLIP to prepare with (`clipsonic.clip.FrozenClip`). vocoder: a name in `clipsonic.vocoders.VOCODERS`.
+    clip: the CLIP to prepare with (`clipsonic.clip.FrozenClip`). vocoder: a name in `clipsonic.vocoders.VOCODERS`
+    that takes the mel definition. name: as it was asked for; empty where it was not read from a file.
     """
 
     mel: MelConfig
@@ -47,6 +57,10 @@ class Preset:
     sampling: SamplingConfig
     clip: str = "micro"
     vocoder: str = "griffin-lim"
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_vocoder(self.vocoder, self.mel)
 
 
 SECTIONS: Final[dict[str, type]] = {
@@ -81,7 +95,8 @@ def load_preset(name: str) -> Preset:
     """Read a preset by name, or from a TOML file by path.
 
     Raises:
-        ValueError: naming the nearest preset, or the unknown or missing key.
+        ValueError: naming the nearest preset, or the section and key that is unknown, missing or of a value that it
+            cannot have; or a vocoder that does not take the mel definition.
     """
     path = preset_file(name)
     try:
@@ -97,12 +112,16 @@ def load_preset(name: str) -> Preset:
     for section, kind in SECTIONS.items():
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.get(section, {}).items()}
         try:
+            check_types(kind, values)
             parts[section] = kind(**values)
         except TypeError as error:
             raise ValueError(f"{path}: [{section}] {str(error).split('__init__() ')[-1]}") from error
         except ValueError as error:
             raise ValueError(f"{path}: [{section}] {error}") from error
-    return Preset(**parts, **names)
+    try:
+        return Preset(**parts, **names, name=name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def condition_dim(preset: Preset) -> int:

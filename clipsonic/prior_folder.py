@@ -12,18 +12,22 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
+from filecmp import cmp
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from diffusers import PriorTransformer
 
-from clipsonic.model_folder import INDEX, check_model_folder
+from clipsonic.checkpoint import give_usual_mode
+from clipsonic.model_folder import INDEX, WEIGHTS, check_model_folder, check_part
+from clipsonic.prior_preset import PriorSampling
 from clipsonic.settings import Settings
 from clipsonic.sounds import replace_text
 
 Role = Literal["pd", "sd"]
 ROLES: Final[tuple[Role, ...]] = ("pd", "sd")
 RECORD: Final = "prior.json"
+_FILES: Final = (RECORD, "config.json", WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class PriorRecord:
 
     clip, clip_sha256: name and digest of the CLIP; the digest is None where the vectors came without it.
     image_mean, text_mean: of its training pairs; they serve the mean-shift route.
-    guidance_scale, steps, samples: how its scores were sampled. scores: means over held-out pairs, see prior_training.
+    guidance_scale, steps, samples: how it is sampled unless somebody says otherwise, and was for its scores.
+    scores: means over held-out pairs, see prior_training.
     """
 
     clip: str
@@ -46,15 +51,33 @@ class PriorRecord:
     text_mean: tuple[float, ...]
     scores: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        if type(self.steps) is not int or type(self.samples) is not int:
+            raise ValueError(f"steps {self.steps!r} and samples {self.samples!r} must be whole numbers")
+        if not isinstance(self.guidance_scale, int | float) or isinstance(self.guidance_scale, bool):
+            raise ValueError(f"guidance_scale must be a number, found {self.guidance_scale!r}")
+        PriorSampling(self.guidance_scale, self.steps, self.samples)
+
 
 def save_prior(prior: PriorTransformer, record: PriorRecord, folder: Path) -> None:
     """Write a prior folder, whole or not at all; one that is there is replaced."""
     partial = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     prior.save_pretrained(str(partial), safe_serialization=True)
-    (partial / RECORD).write_text(json.dumps({"schema": 1, **asdict(record)}, indent=1) + "\n")
+    write_record(record, partial)
+    give_usual_mode(partial)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
+
+
+def write_record(record: PriorRecord, folder: Path) -> None:
+    """Write what a prior says of itself beside its weights."""
+    replace_text(folder / RECORD, json.dumps({"schema": 1, **asdict(record)}, indent=1) + "\n")
+
+
+def find_record(folder: Path) -> PriorRecord | None:
+    """The record of a prior in a model folder; None where it has none, as those that ship."""
+    return read_record(folder) if (folder / RECORD).is_file() else None
 
 
 def read_record(folder: Path) -> PriorRecord:
@@ -79,8 +102,9 @@ def load_prior(folder: Path) -> PriorTransformer:
     """The prior of a folder, in evaluation mode.
 
     Raises:
-        ValueError: weights that are missing or do not fit.
+        ValueError: a key or tensor that is missing, unknown or of another shape; diffusers would draw it at random.
     """
+    check_part(folder, "prior_pd", PriorTransformer)
     try:
         prior = PriorTransformer.from_pretrained(str(folder), low_cpu_mem_usage=False)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -114,10 +138,11 @@ def check_space(folder: Path, record: PriorRecord, clip: str | None, clip_sha256
 
 def attach_prior(model: Path, prior: Path, role: Role) -> None:
     """Put a prior into a model folder, so that `text+prior-ROLE` is one of its routes, and the pairs' means if it has
-    none, so that `text+shift` is. The folder is usable at every moment: `model_index.json` is replaced last.
+    none, so that `text+shift` is. The folder is usable at every moment: `model_index.json` is replaced last. Where this
+    prior is already, byte for byte, nothing is done.
 
     Raises:
-        ValueError: of another space, or the model folder has such a prior already.
+        ValueError: of another space, or the model folder has another such prior already.
     """
     what = check_model_folder(model)
     record = read_record(prior)
@@ -125,7 +150,9 @@ def attach_prior(model: Path, prior: Path, role: Role) -> None:
     index = json.loads((model / INDEX).read_text())
     name = f"prior_{role}"
     if index.get(name, [None])[0] is not None:
-        raise ValueError(f"{model} has a {name} already: attach to a copy of the folder, or as the other")
+        if _same_bytes(prior, model / name):
+            return
+        raise ValueError(f"{model} has another {name} already: attach to a copy of the folder, or as the other")
     check_space(prior, record, what.clip, clip_digest(what), what.conditioning.dim)
     conditioning = index["settings"]["conditioning"]
     if not conditioning["image_mean"]:
@@ -137,6 +164,11 @@ def attach_prior(model: Path, prior: Path, role: Role) -> None:
     shutil.rmtree(model / name, ignore_errors=True)  # left by a command that was killed before it was done
     os.replace(partial, model / name)
     replace_text(model / INDEX, json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    """Whether two prior folders hold the same record, configuration and weights."""
+    return all((other / name).is_file() and cmp(one / name, other / name, shallow=False) for name in _FILES)
 
 
 def clip_digest(what: Settings) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from clipsonic.training.config import TrainingConfig
+from clipsonic.training.config import TrainingConfig, check_types
 
 PRESETS: Final = Path(__file__).parent / "presets" / "prior"
 
@@ -20,6 +21,10 @@ class PriorNetwork:
     heads: int
     head_dim: int
     layers: int
+
+    def __post_init__(self) -> None:
+        if small := [name for name in ("heads", "head_dim", "layers") if getattr(self, name) < 1]:
+            raise ValueError(f"network: {', '.join(small)} must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class PriorSampling:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.samples < 1:
             raise ValueError(f"sampling: {self.steps} steps and {self.samples} samples; at least 1 of each is needed")
+        if not math.isfinite(self.guidance_scale):
+            raise ValueError(f"sampling: guidance scale {self.guidance_scale} of a prior, expected a finite number")
 
 
 @dataclass(frozen=True)
@@ -82,8 +89,16 @@ def load_prior_preset(name: str) -> PriorPreset:
         raise ValueError(f"{path}: unknown section {', '.join(sorted(unknown))}; known: {', '.join(_SECTIONS)}")
     parts: dict[str, Any] = {}
     for section, kind in _SECTIONS.items():
+        if not isinstance(values := table.get(section, {}), dict):
+            raise ValueError(f"{path}: {section} = {values!r}: expected a section [{section}]")
         try:
-            parts[section] = kind(**table.get(section, {}))
+            check_types(kind, values)
+            parts[section] = kind(**values)
         except TypeError as error:
             raise ValueError(f"{path}: [{section}] {str(error).split('__init__() ')[-1]}") from error
-    return PriorPreset(**parts)
+        except ValueError as error:
+            raise ValueError(f"{path}: [{section}] {error}") from error
+    try:
+        return PriorPreset(**parts)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

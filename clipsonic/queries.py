@@ -57,7 +57,8 @@ def read_queries(
     """The queries of the one kind that is given.
 
     Raises:
-        ValueError: none or several kinds, an empty list, or an id that would be a path outside the folder of sounds.
+        ValueError: none or several kinds, an empty list, or an id that would be a path outside the folder of sounds
+            or is another's path.
     """
     kinds = {"--text": text, "--image": image or None, "--images": images, "--prompts": prompts, "--vectors": vectors}
     if len(given := [name for name, value in kinds.items() if value is not None]) != 1:
@@ -75,6 +76,8 @@ def read_queries(
         place = PurePosixPath(name)
         if not place.name or ".." in place.parts or place.is_absolute():
             raise ValueError(f"{prompts or vectors}: id {name!r} would be written outside the folder of sounds")
+        if place.as_posix() != name:
+            raise ValueError(f"{prompts or vectors}: id {name!r} names the file of another id: write it {str(place)!r}")
     return found
 
 

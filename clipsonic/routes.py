@@ -6,14 +6,18 @@ go through a prior that is not in the model folder: one that `clipsonic train-pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from clipsonic.karlo import GUIDANCE_SCALE, STEPS, Karlo, is_karlo, load_karlo
 from clipsonic.pipeline import ROUTES
 from clipsonic.prior_folder import check_space, clip_digest, load_prior, read_record
+from clipsonic.prior_preset import PriorSampling
 from clipsonic.queries import Pictures, Queries, Texts, encode_pictures
 from clipsonic.vectors import StoredVectors
 
@@ -26,7 +30,7 @@ _PD: Final = "text+prior-pd"
 
 @dataclass(frozen=True)
 class PriorChoice:
-    """How a prior is asked; None is what the model folder, or Karlo, was meant for.
+    """How a prior is asked; None is what that prior was meant for.
 
     prior: a prior folder, `karlo`, or a folder or hub repository in Karlo's layout; None is the model folder's own.
     samples: draws for each text, of which the one nearest to it is kept.
@@ -35,7 +39,11 @@ class PriorChoice:
     prior: str | None = None
     guidance_scale: float | None = None
     steps: int | None = None
-    samples: int = 1
+    samples: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):
+            raise ValueError(f"guidance scale {self.guidance_scale} of a prior: expected a finite number")
 
 
 def choose_route(pipeline: CLIPSonicPipeline, queries: Queries, route: str | None, prior: PriorChoice) -> str:
@@ -74,15 +82,25 @@ def _check_prior(prior: PriorChoice, route: str) -> None:
 
 
 class Asker:
-    """Conditions of queries by a route, seed by seed; whatever does not depend on the seed is computed once."""
+    """Conditions of queries by a route, seed by seed; whatever does not depend on the seed is computed once.
 
-    def __init__(self, pipeline: CLIPSonicPipeline, queries: Queries, route: str, prior: PriorChoice) -> None:
+    Company changes no bit of a condition: queries are encoded one at a time, and a prior always sees `batch_size` of
+    them, the last ones filled up.
+    """
+
+    def __init__(
+        self, pipeline: CLIPSonicPipeline, queries: Queries, route: str, prior: PriorChoice, batch_size: int = 1
+    ) -> None:
         """Encode the queries, and load the prior.
+
+        Args:
+            batch_size: how many queries a prior draws for together.
 
         Raises:
             ValueError: unreadable pictures, vectors of another dimension, a prior that is missing or of another space.
         """
         self._pipeline, self._queries, self._route, self._prior = pipeline, queries, route, prior
+        self._batch = batch_size
         self._karlo: Karlo | None = None
         if route == _PD and prior.prior is not None:
             self._load_prior(prior.prior)
@@ -93,9 +111,9 @@ class Asker:
                     f"the vectors given have {found} dimensions, this model takes {dim}: another encoder's"
                 )
         elif isinstance(queries, Pictures):
-            self._encoded = encode_pictures(pipeline.clip, queries.files)
+            self._encoded = np.concatenate([encode_pictures(pipeline.clip, [files]) for files in queries.files])
         elif self._karlo is None and route != "unconditional":
-            self._encoded = pipeline.encode_text(queries.texts)
+            self._encoded = np.concatenate([pipeline.encode_text([text]) for text in queries.texts])
 
     def _load_prior(self, name: str) -> None:
         pipeline, what = self._pipeline, self._pipeline.what
@@ -107,11 +125,26 @@ class Asker:
         record = read_record(folder)
         check_space(folder, record, what.clip, clip_digest(what), what.conditioning.dim)
         pipeline.register_modules(prior_pd=load_prior(folder).to(pipeline.device))
+        pipeline.prior_records["pd"] = record
+
+    @property
+    def sampling(self) -> PriorSampling | None:
+        """How the prior is sampled; None where the route goes through none."""
+        how = self._prior
+        if self._karlo is not None:
+            return PriorSampling(
+                GUIDANCE_SCALE if how.guidance_scale is None else how.guidance_scale,
+                STEPS if how.steps is None else how.steps,
+                how.samples or 1,
+            )
+        if not self._route.startswith("text+prior"):
+            return None
+        return self._pipeline.prior_sampling(self._route, how.guidance_scale, how.steps, how.samples)
 
     @property
     def takes_long(self) -> bool:
         """Whether `conditions` is worth a progress bar of its own."""
-        return self._karlo is not None
+        return self.sampling is not None and len(self._queries.ids) > 1
 
     def conditions(self, seed: int, advance: Callable[[int], None] | None = None) -> Vectors | None:
         """Unit vectors (queries, dim), or None for the route `unconditional`.
@@ -119,28 +152,46 @@ class Asker:
         Args:
             advance: where this takes long, called with the number of queries finished.
         """
-        queries, how = self._queries, self._prior
+        queries = self._queries
         if self._route == "unconditional":
             return None
         if isinstance(queries, StoredVectors):
             return self._encoded
-        if self._karlo is not None:
+        if self.sampling is None:
+            return self._through(list(range(len(queries.ids))), seed)
+        found = []
+        for start in range(0, len(queries.ids), self._batch):
+            rows = list(range(start, min(start + self._batch, len(queries.ids))))
+            found.append(self._through(rows + rows[:1] * (self._batch - len(rows)), seed)[: len(rows)])
+            if advance is not None:
+                advance(len(rows))
+        return np.asarray(np.concatenate(found))
+
+    def _through(self, rows: list[int], seed: int) -> Vectors:
+        """Conditions of some of the queries, all at once."""
+        queries, how = self._queries, self.sampling
+        ids = [queries.ids[row] for row in rows]
+        if self._karlo is not None and how is not None:
             assert isinstance(queries, Texts)
             return self._karlo.image_embeddings(
-                queries.texts,
-                queries.ids,
+                [queries.texts[row] for row in rows],
+                ids,
                 seed=seed,
-                guidance_scale=GUIDANCE_SCALE if how.guidance_scale is None else how.guidance_scale,
-                steps=STEPS if how.steps is None else how.steps,
+                guidance_scale=how.guidance_scale,
+                steps=how.steps,
                 samples=how.samples,
-                progress=advance,
+                batch_size=len(rows),
             )
         kind = "image" if isinstance(queries, Pictures) else "text"
-        return self._pipeline.condition(
+        found = self._pipeline.condition(
             self._route,
-            queries.ids,
-            image=self._encoded if kind == "image" else None,
-            text=self._encoded if kind == "text" else None,
+            ids,
+            image=self._encoded[rows] if kind == "image" else None,
+            text=self._encoded[rows] if kind == "text" else None,
             seed=seed,
-            prior_samples=how.samples,
+            prior_samples=None if how is None else how.samples,
+            prior_guidance_scale=None if how is None else how.guidance_scale,
+            prior_steps=None if how is None else how.steps,
         )
+        assert found is not None
+        return found

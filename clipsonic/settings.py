@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
@@ -24,10 +25,22 @@ class Conditioning:
     image_mean: tuple[float, ...] = ()
     text_mean: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.dim < 1 or not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"conditioning: dim {self.dim} and scale {self.scale}, expected numbers above 0")
+        for name in ("mean", "image_mean", "text_mean"):
+            mean = getattr(self, name)
+            if not isinstance(mean, tuple) or len(mean) not in (0, self.dim) or not all(map(_is_finite, mean)):
+                raise ValueError(f"conditioning: {name} must be {self.dim} finite numbers, or none")
+        if bool(self.image_mean) != bool(self.text_mean):
+            raise ValueError("conditioning: image_mean and text_mean go together; one is missing")
+
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that turns the weights of a model folder into sounds. `clip` is None where vectors are handed in.
+
+    provenance: what the model was trained by and on, as texts; empty where that is not known.
 
     clip_sha256: `FrozenClip.digest` of the CLIP whose vectors the network was trained on; None where it is not known.
     vocoder: a name in `clipsonic.vocoders.VOCODERS`.
@@ -45,6 +58,18 @@ class Settings:
     prior_steps: int = 25
     provenance: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.guidance_scale, self.prior_guidance_scale))):
+            raise ValueError("model settings: guidance_scale and prior_guidance_scale must be finite")
+        if min(self.steps, self.prior_steps) < 1:
+            raise ValueError(f"model settings: steps {self.steps}, prior_steps {self.prior_steps}; expected at least 1")
+        for name in ("clip", "clip_sha256"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ValueError(f"model settings: {name} must be a text or null, found {getattr(self, name)!r}")
+        known = self.provenance
+        if not isinstance(known, dict) or not all(isinstance(each, str) for pair in known.items() for each in pair):
+            raise ValueError(f"model settings: provenance must be a table of texts, found {known!r}")
+
     def as_dict(self) -> dict[str, object]:
         conditioning = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self.conditioning).items()}
         return {**asdict(self), "mel": self.mel.as_dict(), "conditioning": conditioning}
@@ -54,7 +79,7 @@ class Settings:
         """Read what `as_dict` wrote.
 
         Raises:
-            ValueError: naming a key that is missing or unknown.
+            ValueError: naming a key that is missing or unknown, or whose value cannot be.
         """
         _check_keys("model settings", values, cls)
         tables: dict[str, dict[str, Any]] = {}
@@ -70,6 +95,10 @@ class Settings:
             "diffusion": Diffusion(**tables["diffusion"]),
         }
         return cls(**{**values, **parts})
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 _KINDS: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {

@@ -7,6 +7,7 @@ videos, and each such batch is written before the next is gathered.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ from clipsonic.sounds import replace_text
 BATCH: Final = 64
 _BATCH_BYTES: Final = 2**28
 _SHARDS: Final = 512
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,11 @@ def clip_for(name: str, device: str) -> FrozenClip:
 def write_shard(
     into: Path, folder: Path, shard: Shard, how: Preparation, columns: Columns, advance: Callable[[], None]
 ) -> None:
-    """Prepare a shard below `into`: `data/NAME.arrow`, then `records/NAME.json`; call `advance` after each item."""
+    """Prepare a shard below `into`: `data/NAME.arrow`, then `records/NAME.json`; call `advance` after each item.
+
+    Raises:
+        OSError: naming the file, on a full disk.
+    """
     target = into / "data" / f"{shard.name}.arrow"
     partial = partial_path(into, shard)
     record = Record()
@@ -129,6 +135,13 @@ def write_shard(
         if record.rows:
             record.sha256 = _settle(partial)
             os.replace(partial, target)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise OSError(
+            f"{target} cannot be written ({os.strerror(error.errno)}); finished shards are kept: "
+            "make room, and repeat the command"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
     replace_text(into / "records" / f"{shard.name}.json", json.dumps({"schema": 1, **asdict(record)}) + "\n")

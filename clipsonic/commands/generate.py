@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from clipsonic.commands.console import Json, find_model, open_model, start_progress, tell
+
+_Value = TypeVar("_Value")
 
 
 class Precision(StrEnum):
@@ -22,14 +24,16 @@ class Precision(StrEnum):
 def generate(
     model: Annotated[str, typer.Argument(help="A model folder, a hub id, or the name of one that ships (micro).")],
     out: Annotated[Path, typer.Option(help="Folder of sounds with a manifest; or X.wav, for one query and seed.")],
-    text: Annotated[str | None, typer.Option(help="A prompt.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A prompt.")] = None,
     image: Annotated[
         list[Path] | None, typer.Option(help="A picture; repeated, several frames of one scene: their mean.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of pictures: one sound each.")] = None,
-    prompts: Annotated[Path | None, typer.Option(help="CSV with the columns id and caption: one sound each.")] = None,
+    images: Annotated[list[Path] | None, typer.Option(help="Folder of pictures: one sound each.")] = None,
+    prompts: Annotated[
+        list[Path] | None, typer.Option(help="CSV with the columns id and caption: one sound each.")
+    ] = None,
     vectors: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(help=".npz of condition vectors, as `clipsonic-metrics embed` writes: one sound each."),
     ] = None,
     route: Annotated[
@@ -45,17 +49,24 @@ def generate(
         str | None, typer.Option(help="karlo, or a folder of `train-prior`, in the place of the model's prior_pd.")
     ] = None,
     prior_samples: Annotated[
-        int, typer.Option(min=1, help="Draws of the prior for a text; the one nearest to it is kept.")
-    ] = 1,
-    prior_guidance_scale: Annotated[float | None, typer.Option(help="Guidance of the prior.")] = None,
-    prior_steps: Annotated[int | None, typer.Option(min=1, help="Sampler steps of the prior.")] = None,
+        int | None,
+        typer.Option(min=1, help="Draws of the prior for a text; the one nearest is kept. [default: the prior's]"),
+    ] = None,
+    prior_guidance_scale: Annotated[
+        float | None, typer.Option(help="Guidance of the prior. [default: the prior's]")
+    ] = None,
+    prior_steps: Annotated[
+        int | None, typer.Option(min=1, help="Sampler steps of the prior. [default: the prior's]")
+    ] = None,
     vocoder: Annotated[str | None, typer.Option(help="Another vocoder than the model's: see the README.")] = None,
     vocoder_weights: Annotated[
         Path | None, typer.Option(help="Folder of a BigVGAN's config.json and bigvgan_generator.pt.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="bfloat16 is faster on a GPU.")] = Precision.float32,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sounds made together.")] = 10,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Sounds made together. [default: 1 on a CPU, 10 on a GPU]")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Generate sounds from a text, pictures, a list of prompts, or stored vectors. The same command goes on if stopped.
@@ -63,12 +74,18 @@ def generate(
     Example: clipsonic generate micro --text "two large wooden drums in a hall" --out drums.wav
     """
     from clipsonic.devices import find_device
-    from clipsonic.generation import MANIFEST, folder_digest, write_sounds
+    from clipsonic.generation import MANIFEST, check_place, folder_digest, weights_identity, write_sounds
+    from clipsonic.karlo import is_karlo, karlo_folder
     from clipsonic.queries import read_queries
     from clipsonic.routes import Asker, PriorChoice, choose_route
     from clipsonic.sounds import write_wav
+    from clipsonic.vocoders import vocoder_folder
 
-    queries = read_queries(text, image or (), images, prompts, vectors)
+    queries = read_queries(
+        _once("--text", text), image or (), _once("--images", images), _once("--prompts", prompts),
+        _once("--vectors", vectors),
+    )  # fmt: skip
+    check_place(out)
     seeds = list(dict.fromkeys(seed or [0]))
     alone = out.suffix.lower() == ".wav"
     if alone and (len(queries.ids) > 1 or len(seeds) > 1):
@@ -81,24 +98,29 @@ def generate(
         pipeline.use_vocoder(vocoder or pipeline.what.vocoder, vocoder_weights)
     how = PriorChoice(prior, prior_guidance_scale, prior_steps, prior_samples)
     chosen = choose_route(pipeline, queries, route, how)
-    given = {"prior_guidance_scale": prior_guidance_scale, "prior_steps": prior_steps}
-    pipeline.what = replace(pipeline.what, **{key: value for key, value in given.items() if value is not None})
-    asker = Asker(pipeline, queries, chosen, how)
+    pipeline.check_sampling(guidance_scale, steps, sampler)
+    _ = pipeline.vocoder  # whatever may be refused is, before anything is written
+    together = batch_size or (10 if where.startswith("cuda") else 1)
+    asker = Asker(pipeline, queries, chosen, how, together)
+    heard_by, what = vocoder or pipeline.what.vocoder, pipeline.what
+    sampling = asker.sampling
+    sounding = vocoder_folder(heard_by, vocoder_weights)
     plan: dict[str, Any] = {
         "model": folder.name,
         "model_sha256": folder_digest(folder),
         "route": chosen,
         "prior": prior,
-        "prior_sha256": folder_digest(Path(prior)) if prior is not None and Path(prior).is_dir() else None,
-        "prior_samples": prior_samples,
-        **given,
-        "guidance_scale": guidance_scale,
-        "sampler": sampler,
-        "steps": steps,
-        "vocoder": vocoder,
-        "vocoder_sha256": None if vocoder_weights is None else folder_digest(vocoder_weights),
+        "prior_weights": None
+        if prior is None
+        else weights_identity(karlo_folder(prior) if is_karlo(prior) else Path(prior)),
+        "prior_sampling": None if sampling is None else asdict(sampling),
+        "guidance_scale": what.guidance_scale if guidance_scale is None else guidance_scale,
+        "sampler": sampler or type(pipeline.scheduler).__name__,
+        "steps": what.steps if steps is None else steps,
+        "vocoder": heard_by,
+        "vocoder_weights": None if sounding is None else weights_identity(sounding),
         "precision": precision.value,
-        "batch_size": batch_size,
+        "batch_size": together,
         "device": where,
     }
     runs = []
@@ -117,7 +139,7 @@ def generate(
                     guidance_scale=guidance_scale,
                     steps=steps,
                     sampler=sampler,
-                    batch_size=batch_size,
+                    batch_size=together,
                     precision=precision.value,
                 )
 
@@ -129,9 +151,16 @@ def generate(
                 continue
             place = out if len(seeds) == 1 else out / f"seed-{each}"
             files = write_sounds(
-                place, queries, {**plan, "seed": each}, make, batch_size, lambda n: progress.advance(task, n)
+                place, queries, {**plan, "seed": each}, make, together, lambda n: progress.advance(task, n)
             )
             sounds = {name: str(path) for name, path in files.items()}
             runs.append({"seed": each, "manifest": str(place / MANIFEST), "sounds": sounds})
     record = {"route": chosen, "rate_hz": pipeline.what.mel.rate_hz, "runs": runs}
     tell(json_file, record, f"{total} sound{'s' * (total > 1)} by route {chosen!r}: {out}")
+
+
+def _once(name: str, values: list[_Value] | None) -> _Value | None:
+    """The value of an option that may be given once; of several, all but the last would be passed over."""
+    if values and len(values) > 1:
+        raise ValueError(f"{name} is given {len(values)} times: give it once")
+    return values[0] if values else None

@@ -82,6 +82,7 @@ def _tell_model(name: str, json_file: str | None) -> None:
         f"{what.mel}",
         f"{what.diffusion}; {type(pipeline.scheduler).__name__}, {what.steps} steps, guidance {what.guidance_scale:g}",
         f"vocoder: {what.vocoder}",
+        *(f"{key}: {value}" for key, value in what.provenance.items()),
     ]
     record = {
         "folder": str(find_model(name)),

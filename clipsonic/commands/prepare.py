@@ -30,13 +30,17 @@ def prepare(
         bool, typer.Option("--trimmed", help="With a list: the files hold only the seconds listed.")
     ] = False,
     captions: Annotated[Path | None, typer.Option(help="CSV with the columns id and caption.")] = None,
-    preset: Annotated[str, typer.Option(help="Preset that defines the mel spectrogram.")] = "micro",
-    clip: Annotated[str, typer.Option(help="micro, a folder, or ARCHITECTURE/TAG of open_clip.")] = "micro",
+    preset: Annotated[str, typer.Option(help="Preset that defines the mel spectrogram and the CLIP.")] = "micro",
+    clip: Annotated[
+        str | None,
+        typer.Option(help="micro, a folder, or ARCHITECTURE/TAG of open_clip. Default: the preset's, which it needs."),
+    ] = None,
     fps: Annotated[float, typer.Option(help="Frames a second to keep as CLIP vectors.")] = 1.0,
     cut: Annotated[Cut, typer.Option(help="Clips of a video: the first, or all, one after another.")] = Cut.FIRST,
     device: Annotated[str, typer.Option(help="Where CLIP runs: cpu, or cuda.")] = "cpu",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes, each with a CLIP of its own. Default: by cores and videos.")
+        int | None,
+        typer.Option(min=1, help="Processes, each with a CLIP. Default: by cores and videos; on cuda, one."),
     ] = None,
     json_file: Json = None,
 ) -> None:
@@ -44,7 +48,7 @@ def prepare(
 
     Repeat the command to continue after an interruption. Under torchrun, all ranks share the work.
 
-    Example: clipsonic prepare vggsound.csv --folder videos --split train --clip ViT-L-14/openai --out data
+    Example: clipsonic prepare vggsound.csv --folder videos --split train --preset base --out data
     """
     from clipsonic.clips import Preparation
     from clipsonic.lists import add_captions, items_of_folder, items_of_list, read_captions
@@ -53,7 +57,8 @@ def prepare(
     from clipsonic.preset import load_preset
 
     place = Place.of_environment()
-    how = Preparation(load_preset(preset).mel, clip, fps, cut.value, _own(device))
+    chosen = load_preset(preset)
+    how = Preparation(chosen.mel, chosen.clip if clip is None else clip, fps, cut.value, _own(device))
     if videos.is_file():
         root = folder or videos.parent
         items = items_of_list(videos, root, split, trimmed)
@@ -70,7 +75,7 @@ def prepare(
             items,
             out,
             how,
-            workers=workers or _workers(len(items)),
+            workers=workers or _workers(len(items), how.device),
             place=place,
             report=lambda done, total: progress.update(task, completed=done, total=total),
         )
@@ -98,8 +103,13 @@ def _own(device: str) -> str:
     return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
 
 
-def _workers(videos: int) -> int:
-    """One a core, shared by the ranks of this machine; few videos are done before a second process has started."""
+def _workers(videos: int, device: str) -> int:
+    """One a core, shared by the ranks of this machine; few videos are done before a second process has started.
+
+    On a GPU, one: each worker holds a CLIP there, and as many as there are cores may not fit.
+    """
+    if device.startswith("cuda"):
+        return 1
     cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(1, min(cores, videos // 16))
 

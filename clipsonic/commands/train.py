@@ -37,7 +37,7 @@ def train(
     vectors: Annotated[
         Path | None, typer.Option(help=".npz of `clipsonic-metrics embed`: CLAP-TTA, or another encoder's.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, data order and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, data order and noise.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer or more steps than the preset's.")] = None,
     micro_batch: Annotated[
         int | None, typer.Option(min=1, help="Clips per process and backward pass; gradients are accumulated.")
@@ -84,6 +84,8 @@ def train(
             f"{data} was prepared with another mel definition than preset {preset!r}: "
             f"type clipsonic prepare VIDEOS --preset {preset} --out NEW"
         )
+    if condition is not Condition.vectors:
+        _check_clip(prepared, data, chosen)
     shown = _training_set(prepared, condition, vectors)
     texts = None if prompts is None else _prompts(prompts, chosen, shown)
     with show_training(chosen.training) as report:
@@ -100,6 +102,17 @@ def train(
         )
     if is_first_process():
         tell(json_file, {"model": str(out / "model"), "steps": chosen.training.steps}, f"model in {out / 'model'}")
+
+
+def _check_clip(prepared: PreparedData, data: Path, preset: Preset) -> None:
+    """Refuse data of another CLIP than the preset's, whose vocoder, prior and network size go with its space."""
+    found, wanted = (Path(name).resolve() if Path(name).is_dir() else name for name in (prepared.clip, preset.clip))
+    if found != wanted:
+        raise ValueError(
+            f"{data} was prepared with CLIP {prepared.clip}, preset {preset.name!r} is for {preset.clip}: "
+            f"type clipsonic prepare VIDEOS --preset {preset.name} --out NEW, "
+            f'or write clip = "{prepared.clip}" into a preset of your own'
+        )
 
 
 def _training_set(data: PreparedData, condition: Condition, vectors: Path | None) -> TrainingSet:

@@ -39,7 +39,7 @@ def train_prior(
     clip: Annotated[
         str | None, typer.Option(help="CLIP of --pairs (default micro) or of --vectors; a name as for `prepare`.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, held-out pairs, order and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, held-out pairs, order and noise.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer or more steps than the preset's.")] = None,
     strategy: Annotated[Strategy, typer.Option(help="Of several processes, under torchrun.")] = Strategy.auto,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -32,13 +32,16 @@ def list_weights(json_file: Json = None) -> None:
 def fetch_weights(
     name: Annotated[str, typer.Argument(help="A name of `weights list`, or ARCHITECTURE/TAG of open_clip.")],
     revision: Annotated[str | None, typer.Option(help="Commit or branch of the repository. [default: main]")] = None,
+    model: Annotated[
+        bool, typer.Option("--model", help="The name is a hub repository, owner/name, that holds a model folder.")
+    ] = False,
     json_file: Json = None,
 ) -> None:
     """Fetch weights of others into the hub's cache. Interrupted, the same command goes on.
 
     Example: clipsonic weights fetch bigvgan-v2-24khz-100band
     """
-    from clipsonic.weights.fetch import fetch
+    from clipsonic.weights.fetch import fetch, fetch_model
 
-    place = fetch(name, revision)
+    place = fetch_model(name, revision) if model else fetch(name, revision)
     tell(json_file, {"name": name, "path": str(place)}, f"{name} is in {place}")

@@ -11,17 +11,22 @@ import json
 import os
 import shutil
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from clipsonic.diffusion import make_sampler
+from clipsonic.model_folder import WEIGHTS, check_model_folder
 from clipsonic.network import build_network
 from clipsonic.pipeline import CLIPSonicPipeline
 from clipsonic.preset import Preset
-from clipsonic.settings import Settings
-from clipsonic.training.dataset import TrainingSet, conditioning_of
+from clipsonic.settings import Conditioning, Settings
+from clipsonic.training.dataset import TrainingSet, conditioning_of, read_conditioning, write_conditioning
 from clipsonic.training.draw import Draw
 from clipsonic.training.log import Listener
 from clipsonic.training.loop import fit
@@ -30,16 +35,27 @@ from clipsonic.training.objective import Batch
 from clipsonic.training.render import Prompts, render, rows_as_prompts
 from clipsonic.training.strategy import StrategyName
 
+CONDITIONING: Final = "conditioning.json"
+_LIBRARIES: Final = ("clipsonic", "torch", "diffusers")
+
 
 class CLIPSonicObjective:
     """What makes the training loop train a CLIPSonic. See `Objective` for the methods.
 
-    `prompts` are rendered every `sample_every` training items; None takes a few rows of the training set.
+    `prompts` are rendered every `sample_every` training items; None takes a few rows of the training set. `known` are
+    the statistics of the conditions, where an earlier session has kept them.
     """
 
-    def __init__(self, preset: Preset, data: TrainingSet, seed: int, prompts: Prompts | None = None) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        data: TrainingSet,
+        seed: int,
+        prompts: Prompts | None = None,
+        known: Conditioning | None = None,
+    ) -> None:
         self._preset, self._data, self._seed = preset, data, seed
-        self._known = conditioning_of(data, preset.training.standardise)
+        self._known = known or conditioning_of(data, preset.training.standardise)
         self._prompts = rows_as_prompts(data) if prompts is None else prompts
         for name, vector in self._prompts.items():
             if vector.shape != (self._known.dim,):
@@ -48,6 +64,11 @@ class CLIPSonicObjective:
                 )
         how = preset.training
         self._draw = Draw(data, preset.mel, preset.diffusion, self._known, how.condition_dropout, how.batch, seed)
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """How vectors become conditions."""
+        return self._known
 
     def build(self) -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -81,7 +102,8 @@ class CLIPSonicObjective:
         render(pipeline, self._prompts, self._seed, run / "samples" / f"{seen:010d}")
 
     def finish(self, module: torch.nn.Module, run: Path) -> None:
-        _save(self.pipeline(module, self._preset.vocoder), run / "model")
+        if not _is_there(module, run / "model"):  # else it may have priors and means by now
+            _save(self.pipeline(module, self._preset.vocoder), run / "model")
 
     def pipeline(self, module: torch.nn.Module, vocoder: str) -> CLIPSonicPipeline:
         """What users load, around the averaged network."""
@@ -93,9 +115,21 @@ class CLIPSonicObjective:
             clip_sha256=data.clip_sha256,
             diffusion=preset.diffusion,
             vocoder=vocoder,
+            provenance=self._provenance(),
             **asdict(preset.sampling),
         )
         return CLIPSonicPipeline(module, make_sampler("dpm-solver++", preset.diffusion), settings=settings.as_dict())
+
+    def _provenance(self) -> dict[str, str]:
+        """What a model folder says of its making; the same however often the training was stopped."""
+        return {
+            "preset": self._preset.name,
+            "condition": self._data.kind,
+            "seed": str(self._seed),
+            "steps": str(self._preset.training.steps),
+            "data": self._data.digest,
+            **{name: version(name) for name in _LIBRARIES},
+        }
 
 
 def train(
@@ -112,19 +146,45 @@ def train(
 ) -> CLIPSonicPipeline:
     """Train a CLIPSonic and save it as a model folder `run/model`; continue where a killed run stopped.
 
-    Arguments and errors are those of `clipsonic.training.loop.fit`. Returns, on every process, what was saved.
+    A model folder with these weights is left as it is, with the priors and means that it was given. Arguments and
+    errors are those of `clipsonic.training.loop.fit`. Returns, on every process, what was trained.
     """
-    objective = CLIPSonicObjective(preset, data, seed, prompts)
+    keeps = preset.training.standardise
+    kept = read_conditioning(run / CONDITIONING, data) if keeps else None
+    objective = CLIPSonicObjective(preset, data, seed, prompts, kept)
+
+    def keep() -> None:
+        if keeps and kept is None:
+            write_conditioning(run / CONDITIONING, data, objective.conditioning)
+
     network = fit(
-        objective, preset.training, run, strategy=strategy, accelerator=accelerator, compile=compile, report=report
+        objective,
+        preset.training,
+        run,
+        strategy=strategy,
+        accelerator=accelerator,
+        compile=compile,
+        report=report,
+        begun=keep,
     )
     return objective.pipeline(network, preset.vocoder)
+
+
+def _is_there(network: torch.nn.Module, folder: Path) -> bool:
+    """Whether a model folder is whole and has these weights, bit for bit."""
+    try:
+        check_model_folder(folder)
+        saved = load_file(folder / "unet" / WEIGHTS)
+    except (ValueError, OSError, SafetensorError):
+        return False
+    mine = network.state_dict()
+    return saved.keys() == mine.keys() and all(torch.equal(saved[name], mine[name].cpu()) for name in saved)
 
 
 def _save(pipeline: CLIPSonicPipeline, folder: Path) -> None:
     """Write a model folder whole or not at all, in the place of the one that is there."""
     partial, old = (folder.with_name(f".{folder.name}.{which}") for which in ("part", "old"))
-    for leftover in (partial, old):
+    for leftover in (partial, old, *folder.parent.glob(f".{partial.name}.*")):  # the last of `model_folder.beside`
         shutil.rmtree(leftover, ignore_errors=True)
     try:
         pipeline.save_pretrained(str(partial), safe_serialization=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, get_args, get_origin, get_type_hints
 
 Weighting = Literal["uniform", "min-snr"]
 Precision = Literal["32-true", "bf16-mixed"]
@@ -16,6 +18,21 @@ _DECIDES_NOTHING: Final = (
     "sample_every",
     "save_every",
     "report_every",
+)
+_RANGES: Final[tuple[tuple[str, str, Callable[[float], bool]], ...]] = (
+    ("learning_rate", "a number above 0", lambda value: value > 0),
+    ("weight_decay", "0 or more", lambda value: value >= 0),
+    ("ema_decay", "0 or more and below 1", lambda value: 0 <= value < 1),
+    ("condition_dropout", "0 to 1", lambda value: 0 <= value <= 1),
+    ("clip_norm", "a number above 0", lambda value: value > 0),
+    ("min_snr_gamma", "a number above 0", lambda value: value > 0),
+)
+_KINDS: Final[tuple[tuple[type, type | tuple[type, ...], str], ...]] = (
+    (bool, bool, "true or false"),
+    (int, int, "a whole number"),
+    (float, (int, float), "a number"),
+    (str, str, "a text in quotes"),
+    (tuple, tuple, "a list of whole numbers in brackets"),
 )
 
 
@@ -60,8 +77,9 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if small := [name for name in _COUNTS if (value := getattr(self, name)) is not None and value < 1]:
             raise ValueError(f"training: {', '.join(small)} must be at least 1")
-        if wrong := [name for name in ("clip_norm", "min_snr_gamma") if not getattr(self, name) > 0]:
-            raise ValueError(f"training: {', '.join(wrong)} must be positive")
+        for name, told, fits in _RANGES:
+            if not (math.isfinite(value := getattr(self, name)) and fits(value)):
+                raise ValueError(f"training: {name} is {value}; expected {told}")
         for name, kind in (("weighting", Weighting), ("precision", Precision)):
             if getattr(self, name) not in get_args(kind):
                 raise ValueError(f"training: {name} is {getattr(self, name)!r}; choose {' or '.join(get_args(kind))}")
@@ -69,3 +87,23 @@ class TrainingConfig:
     def decisive(self) -> dict[str, object]:
         """What decides the weights beside the number of steps; a run may be continued with the rest changed."""
         return {key: value for key, value in asdict(self).items() if key not in _DECIDES_NOTHING}
+
+
+def check_types(section: type, values: Mapping[str, object]) -> None:
+    """Make sure that the values of a preset's section are of the types that its dataclass has.
+
+    Raises:
+        ValueError: naming the first key whose value is of another type.
+    """
+    hints = get_type_hints(section)
+    for key, value in values.items():
+        if key not in hints:
+            continue  # which the dataclass names itself
+        kinds = [kind for kind in (get_args(hints[key]) or (hints[key],)) if kind is not type(None)]
+        wanted = tuple if get_origin(hints[key]) is tuple else type(kinds[0]) if isinstance(kinds[0], str) else kinds[0]
+        accepted, told = next((types, told) for kind, types, told in _KINDS if kind is wanted)
+        is_number_for_bool = isinstance(value, bool) and wanted is not bool
+        inside = isinstance(value, tuple) and not all(type(each) is int for each in value)
+        if not isinstance(value, accepted) or is_number_for_bool or inside:
+            shown = list(value) if isinstance(value, tuple) else value
+            raise ValueError(f"{key} is {shown!r}; expected {told}")

@@ -7,9 +7,11 @@ of captions, CLIP-TTA; handed in (of CLAP, for example), CLAP-TTA or another.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from clipsonic.prepared import PreparedData
 from clipsonic.settings import Conditioning
+from clipsonic.sounds import replace_text
 
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -36,6 +39,7 @@ class TrainingSet:
         conditions: rows to the vectors of each, (choices, dim), unit vectors.
         clip, clip_sha256: what query encoder the vectors come from; None if they are handed in.
         digest: of everything above, so that a run is not continued on other data.
+        kind: what the conditions are: `frames`, `captions` or `vectors`.
     """
 
     ids: Sequence[str]
@@ -44,11 +48,13 @@ class TrainingSet:
     clip: str | None
     clip_sha256: str | None
     digest: str
+    kind: str = "vectors"
 
 
 def of_frames(data: PreparedData) -> TrainingSet:
     """CLIPSonic: the CLIP vector of a random frame of the video, no text anywhere."""
-    return TrainingSet(data.ids, data.log_mels, data.frames_of, data.clip, data.clip_sha256, f"{data.digest} frames")
+    digest = f"{data.digest} frames"
+    return TrainingSet(data.ids, data.log_mels, data.frames_of, data.clip, data.clip_sha256, digest, "frames")
 
 
 def of_captions(data: PreparedData) -> TrainingSet:
@@ -62,7 +68,8 @@ def of_captions(data: PreparedData) -> TrainingSet:
     def captions(rows: Rows) -> list[Vectors]:
         return [vector[None] for vector in data.vectors("clip_text", rows)]
 
-    return TrainingSet(data.ids, data.log_mels, captions, data.clip, data.clip_sha256, f"{data.digest} captions")
+    digest = f"{data.digest} captions"
+    return TrainingSet(data.ids, data.log_mels, captions, data.clip, data.clip_sha256, digest, "captions")
 
 
 def of_vectors(data: PreparedData, vectors: Mapping[str, Vectors]) -> TrainingSet:
@@ -87,6 +94,9 @@ def conditioning_of(data: TrainingSet, standardise: bool) -> Conditioning:
 
     One scale for all dimensions: relative sizes of directions are the encoder's and stay. Reads all vectors once, a
     thousand rows at a time, and sums in float64 in the order of the rows.
+
+    Raises:
+        ValueError: vectors that are all the same, which have no scale.
     """
     if not standardise:
         dim = data.conditions(np.zeros(1, np.int64))[0].shape[1]
@@ -97,8 +107,30 @@ def conditioning_of(data: TrainingSet, standardise: bool) -> Conditioning:
         total = vectors.sum(0) if not total.size else np.concatenate([total[None], vectors]).sum(0)
         squares += float(np.square(vectors).sum())
     mean = total / count
-    deviation = math.sqrt(squares / (count * len(mean)) - float(np.square(mean).mean()))
+    variance = squares / (count * len(mean)) - float(np.square(mean).mean())
+    if not variance > 1e-12:
+        raise ValueError(
+            f"all {count} condition vectors of these data are the same: there is nothing to learn from them"
+        )
+    deviation = math.sqrt(variance)
     return Conditioning(len(mean), 1.0 / deviation, tuple(float(m) for m in mean))
+
+
+def read_conditioning(path: Path, data: TrainingSet) -> Conditioning | None:
+    """What `write_conditioning` kept of a standardised set, or None if it is of another or cannot be read."""
+    try:
+        kept = json.loads(path.read_text())
+        if kept["digest"] != data.digest:
+            return None
+        return Conditioning(int(kept["dim"]), float(kept["scale"]), tuple(float(m) for m in kept["mean"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_conditioning(path: Path, data: TrainingSet, known: Conditioning) -> None:
+    """Keep the statistics of a set, bit for bit, so that a training that goes on need not read all vectors again."""
+    kept = {"schema": 1, "digest": data.digest, "dim": known.dim, "scale": known.scale, "mean": known.mean}
+    replace_text(path, json.dumps(kept) + "\n")
 
 
 def _all_vectors(data: TrainingSet) -> Iterator[NDArray[np.float64]]:

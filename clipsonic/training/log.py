@@ -1,7 +1,7 @@
 """What a run tells of itself: `log.jsonl`, one line a report, and the same numbers for TensorBoard.
 
-`log.jsonl` is the record; `tensorboard/` is made from it whenever a run begins or goes on, so after any kill both
-show one unbroken course.
+`log.jsonl` is the record, of reports and of warnings (lines with the key `warning`). `tensorboard/` is made from it
+whenever a run begins or goes on, so after any kill both show one unbroken course.
 """
 
 from __future__ import annotations
@@ -52,15 +52,23 @@ class RunLog:
         shutil.rmtree(run / "tensorboard", ignore_errors=True)
         self._curves = SummaryWriter(str(run / "tensorboard"))
         for line in kept:
-            self._draw(line)
+            if "warning" not in line:
+                self._draw(line)
+
+    def warn(self, step: int, told: str) -> None:
+        """Append what went wrong after a step without ending the training."""
+        self._append({"schema": 1, "step": step, "warning": told, "time": round(time.time(), 3)})
 
     def write(self, report: Report) -> None:
         """Append a line, and show it to TensorBoard."""
         line = {"schema": 1, **asdict(report), "time": round(time.time(), 3)}
-        with self._file.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        self._append(line)
         self._draw(line)
         self._curves.flush()
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self._file.open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
     def _draw(self, line: dict[str, Any]) -> None:
         for name in _CURVES:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -27,6 +29,7 @@ from clipsonic.training.strategy import StrategyName, launch
 from clipsonic.training.trainee import Trainee
 
 CHECKPOINT: Final = "checkpoint.safetensors"
+PREVIOUS: Final = "checkpoint.previous.safetensors"
 _NAMED: Final = 8
 """How many items an error names before it only counts."""
 
@@ -40,6 +43,7 @@ def fit(
     accelerator: str = "auto",
     compile: bool = False,
     report: Listener | None = None,
+    begun: Callable[[], None] | None = None,
 ) -> torch.nn.Module:
     """Train to `config.steps` in the folder `run`, from where it stands; write there what the objective makes of it.
 
@@ -49,6 +53,7 @@ def fit(
         accelerator: `auto`, `cpu` or `cuda`.
         compile: let `torch.compile` write the kernels; the result differs by rounding.
         report: told every `report_every` steps, and at the end, on the first process.
+        begun: called on the first process when nothing of what is asked for was refused.
 
     Returns:
         The network with the averaged weights, in evaluation mode on the CPU, on every process.
@@ -67,6 +72,8 @@ def fit(
     step, seconds = (state["step"], state["seconds"]) if state is not None else (0, 0.0)
     del state
     log = RunLog(run, step) if first else None
+    if first and begun is not None:
+        begun()
     tally = _Tally(config.batch, seconds)
     try:
         with (
@@ -78,7 +85,7 @@ def fit(
                 loss, norm, stop = _agree(fabric, *trainee.gradients(batch), asked())
                 if not (math.isfinite(loss) and math.isfinite(norm)):
                     found = f"loss is {loss} and gradient norm {norm} in step {step + 1} of {run}"
-                    _refuse(fabric, found, trainee.losses(batch), objective.items(step, part))
+                    _refuse(fabric, found, trainee.losses(batch), objective.items(step, part), _remedy(run, config))
                 trainee.update(rate := learning_rate(step, config))
                 tally.add(loss, norm)
                 step += 1
@@ -88,14 +95,15 @@ def fit(
                     log.write(told)
                     if report is not None:
                         report(told)
-                if _rendering_due(step, config) and (shown := trainee.averaged(first)) is not None:
-                    objective.render(shown.to(fabric.device), run, step * config.batch)
                 if step % config.save_every == 0 or last or stop:
                     whole = trainee.state(first)
                     if first:
                         whole |= {"plan": plan, "step": step, "seconds": tally.seconds}
-                        save_checkpoint(run / CHECKPOINT, whole)
+                        save_checkpoint(run / CHECKPOINT, whole, run / PREVIOUS)
+                    del whole
                     fabric.barrier()
+                if _rendering_due(step, config) and (shown := trainee.averaged(first)) is not None and log is not None:
+                    _render(objective, shown.to(fabric.device), run, step, config, log)
                 if stop and not last:
                     raise Stopped(f"stopped after step {step} of {config.steps}, which is saved")
     finally:
@@ -149,7 +157,29 @@ def _agree(fabric: Fabric, loss: Tensor, norm: Tensor, asked: bool) -> tuple[flo
     return mean, same, share > 0
 
 
-def _refuse(fabric: Fabric, found: str, losses: list[float], items: list[str]) -> NoReturn:
+def _remedy(run: Path, config: TrainingConfig) -> str:
+    """What a run whose next step cannot be taken has, and what to do."""
+    kept = f"{run / CHECKPOINT} is from before" if (run / CHECKPOINT).exists() else "there is no checkpoint yet"
+    return (
+        f"{kept}, and the same command comes to the same step again: prepare the data without these items, or train "
+        f'with a smaller learning_rate than {config.learning_rate:g} or precision = "32-true" in a preset of your own, '
+        "either way with another --out"
+    )
+
+
+def _render(
+    objective: Objective, network: torch.nn.Module, run: Path, step: int, config: TrainingConfig, log: RunLog
+) -> None:
+    """Render what the network makes; if that fails, the training goes on, since nothing of it is in the weights."""
+    try:
+        objective.render(network, run, step * config.batch)
+    except Exception as error:
+        told = f"rendering after step {step} failed: {type(error).__name__}: {error}"
+        log.warn(step, told)
+        warnings.warn(f"{told}; the training goes on", RuntimeWarning, stacklevel=3)
+
+
+def _refuse(fabric: Fabric, found: str, losses: list[float], items: list[str], remedy: str) -> NoReturn:
     mine = [name for name, loss in zip(items, losses, strict=True) if not math.isfinite(loss)]
     everyones: list[list[str]] = [mine]
     if fabric.world_size > 1:
@@ -158,7 +188,7 @@ def _refuse(fabric: Fabric, found: str, losses: list[float], items: list[str]) -
     names = [name for one in everyones for name in one]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     which = f"items {', '.join(names[:_NAMED])}{more}" if names else "no item alone, only the whole batch"
-    raise FloatingPointError(f"{found}: {which}; the last checkpoint is from before")
+    raise FloatingPointError(f"{found}: {which}; {remedy}")
 
 
 def _rendering_due(step: int, config: TrainingConfig) -> bool:
@@ -168,10 +198,11 @@ def _rendering_due(step: int, config: TrainingConfig) -> bool:
 
 
 def _state_of(run: Path, plan: dict[str, str]) -> dict[str, Any] | None:
-    """The checkpoint of a run, if it has one and it is of this training."""
-    if not (run / CHECKPOINT).exists():
+    """The last checkpoint of a run, if it has one and it is of this training."""
+    last = next((run / name for name in (CHECKPOINT, PREVIOUS) if (run / name).exists()), None)
+    if last is None:
         return None
-    state = load_checkpoint(run / CHECKPOINT)
+    state = load_checkpoint(last)
     found = state["plan"]
     if differs := [name for name in {**plan, **found} if plan.get(name) != found.get(name)]:
         raise ValueError(

@@ -6,6 +6,7 @@ Sounds are made by Griffin-Lim, whatever vocoder the model will have: it needs n
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from clipsonic.mel import MelConfig
 from clipsonic.pipeline import CLIPSonicPipeline
@@ -24,8 +25,12 @@ Prompts = Mapping[str, NDArray[np.float32]]
 """Unit condition vectors (dim,) by the id that addresses their noise."""
 
 _PROMPTS = 4
-_PIXELS = 4
-"""Height of a mel band in a picture."""
+_HEIGHT = 256
+"""About how high a spectrogram is in a picture, in pixels; it is at least twice as wide."""
+_LEFT, _BELOW, _EDGE = 64, 24, 24
+"""Margins of a picture in pixels: for frequencies, for seconds, and on the other two sides."""
+_SHOWN_HZ = (0, 250, 500, 1000, 2000, 4000, 8000, 16000)
+_SHOWN_TIMES = 5
 
 
 def rows_as_prompts(data: TrainingSet) -> Prompts:
@@ -47,13 +52,47 @@ def render(pipeline: CLIPSonicPipeline, prompts: Prompts, seed: int, folder: Pat
 
 
 def write_picture(path: Path, log_mel: NDArray[np.float32], mel: MelConfig) -> None:
-    """A log-mel (bands, frames) as a grey PNG, low bands below, atomically: black is the floor, white the ceiling."""
+    """A log-mel (bands, frames) as a grey PNG, atomically: black is the floor, white the ceiling; axes in s and Hz."""
     floor = np.log(mel.floor)
     shade = np.clip((log_mel - floor) / (mel.ceiling - floor), 0, 1) * 255
-    pixels = np.repeat(np.round(shade[::-1]).astype(np.uint8), _PIXELS, axis=0)
+    high, wide = pixels_of_a_value(mel)
+    pixels = np.repeat(np.repeat(np.round(shade[::-1]).astype(np.uint8), high, axis=0), wide, axis=1)
     partial = path.with_name(f".{path.name}.part")
     try:
-        Image.fromarray(pixels).save(partial, format="PNG")
+        _with_axes(pixels, mel).save(partial, format="PNG")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def pixels_of_a_value(mel: MelConfig) -> tuple[int, int]:
+    """Height of a band and width of a frame in a picture, in pixels."""
+    high = max(1, _HEIGHT // mel.bands)
+    return high, max(1, math.ceil(2 * high * mel.bands / mel.frames))
+
+
+def _with_axes(pixels: NDArray[np.uint8], mel: MelConfig) -> Image.Image:
+    height, width = pixels.shape
+    picture = Image.new("L", (_LEFT + width + _EDGE, _EDGE + height + _BELOW), 255)
+    picture.paste(Image.fromarray(pixels), (_LEFT, _EDGE))
+    draw, foot = ImageDraw.Draw(picture), _EDGE + height
+    lowest, highest = _slaney(mel.f_min_hz), _slaney(mel.f_max_hz)
+    for hz in _SHOWN_HZ:
+        # of mel.bands + 2 points at equal distance, the first is f_min and the last f_max; the others are band centres
+        row = (_slaney(hz) - lowest) / (highest - lowest) * (mel.bands + 1) - 0.5
+        if -1 < row < mel.bands + 1:
+            y = foot - round(min(max(row, 0), mel.bands) / mel.bands * height)
+            draw.line((_LEFT - 4, y, _LEFT - 1, y), fill=0)
+            draw.text((_LEFT - 6, y), f"{hz} Hz", fill=0, anchor="rm")
+    seconds = mel.samples / mel.rate_hz
+    for tick in range(_SHOWN_TIMES):
+        share = tick / (_SHOWN_TIMES - 1)
+        x = _LEFT + round(share * (width - 1))
+        draw.line((x, foot, x, foot + 3), fill=0)
+        draw.text((x, foot + 5), f"{share * seconds:.2f} s", fill=0, anchor="ma")
+    return picture
+
+
+def _slaney(hz: float) -> float:
+    """Hz to mel of Slaney's scale, which the filters have: linear to 1000 Hz, then logarithmic."""
+    return 3 * hz / 200 if hz < 1000 else 15 + 27 * math.log(hz / 1000) / math.log(6.4)

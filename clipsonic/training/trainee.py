@@ -43,9 +43,7 @@ class Trainee:
         self.optimizer = torch.optim.AdamW(  # made after FSDP has put shards in place of the weights
             self.network.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=on_gpu
         )
-        self.average = EMAModel(
-            self.network.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75, foreach=on_gpu
-        )
+        self.average = moving_average(self.network, config.ema_decay, on_gpu)
         if state is not None:
             load_optimizer_state(self.optimizer, state["optimizer"])
             load_average(self.average, state["ema"])
@@ -117,3 +115,10 @@ class Trainee:
     def _on_device(self, batch: Batch, items: slice) -> dict[str, Tensor]:
         moved: dict[str, Tensor] = self._fabric.to_device({name: values[items] for name, values in batch.items()})
         return moved
+
+
+def moving_average(network: torch.nn.Module, decay: float, on_gpu: bool) -> EMAModel:
+    """The moving average of a network's weights; on a GPU with one kernel for all, which shards do not have."""
+    parameters = list(network.parameters())
+    whole = not any(isinstance(each, DTensor) for each in parameters)
+    return EMAModel(parameters, decay=decay, use_ema_warmup=True, power=0.75, foreach=on_gpu and whole)

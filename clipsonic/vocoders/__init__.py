@@ -56,6 +56,15 @@ def load_vocoder(name: str, mel: MelConfig, weights: Path | None = None) -> Modu
     return load_bigvgan(name, mel, weights)
 
 
+def vocoder_folder(name: str, weights: Path | None = None) -> Path | None:
+    """Where `load_vocoder` finds the weights of a vocoder; None where it needs none, or they are not here."""
+    if weights is not None or name == "griffin-lim":
+        return weights
+    from clipsonic.weights.fetch import cached_folder
+
+    return cached_folder(name)
+
+
 def within_full_scale(samples: Tensor) -> tuple[Tensor, Tensor]:
     """Turn down each sound whose peak is beyond 1, instead of clipping it.
 

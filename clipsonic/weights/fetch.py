@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -68,8 +69,28 @@ def fetch(name: str, revision: str | None = None) -> Path:
             f"no weights {name!r} are known; {hint}Known: {', '.join(PUBLISHED)}, "
             "and ARCHITECTURE/TAG of open_clip, for example ViT-L-14/openai"
         )
-    try:
+    with _one_line(name):
         return _fetch_clip(name) if name not in PUBLISHED else _fetch_published(PUBLISHED[name], revision)
+
+
+def fetch_model(name: str, revision: str | None = None) -> Path:
+    """Fetch the model folder that a hub repository `owner/name` holds; return where it lies.
+
+    Raises:
+        ValueError: no such repository, or a hub that cannot be reached.
+    """
+    if name.count("/") != 1:
+        raise ValueError(f"{name!r} is no hub repository: expected owner/name")
+    from huggingface_hub import snapshot_download
+
+    with _one_line(name):
+        return Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
+
+
+@contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # the hub's errors have no common class below it
         if not isinstance(error, OSError) and not type(error).__module__.startswith(("huggingface_hub", "httpx")):
             raise

@@ -68,9 +68,9 @@ prior_steps = 4
 
 
 @pytest.fixture(scope="session")
-def preset_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def preset_file(tmp_path_factory: pytest.TempPathFactory, clip_folder: Path) -> Path:
     path = tmp_path_factory.mktemp("preset") / "tiny.toml"
-    path.write_text(TINY)
+    path.write_text(f'clip = "{clip_folder}" # choice\n{TINY}')
     return path
 
 

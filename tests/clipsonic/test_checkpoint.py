@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zipfile
 from itertools import pairwise
@@ -73,6 +74,46 @@ def test_tensors_that_share_memory_come_back_apart(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c.safetensors", {"one": shared, "part": shared[1:3], "turned": torch.ones(2, 3).T})
     back = load_checkpoint(tmp_path / "c.safetensors")
     assert equal(back["part"], torch.tensor([1.0, 2.0])) and back["turned"].shape == (3, 2)
+
+
+def test_a_checkpoint_can_be_read_by_whoever_reads_other_files(tmp_path: Path) -> None:
+    """Old mistake: safetensors' temporary file has mode 0600, and keeps it."""
+    path = tmp_path / "c.safetensors"
+    for mask, mode in ((0o022, 0o644), (0o027, 0o640)):
+        before = os.umask(mask)
+        try:
+            save_checkpoint(path, STATE)
+        finally:
+            os.umask(before)
+        assert path.stat().st_mode & 0o777 == mode
+
+
+def test_what_a_kill_leaves_is_cleared_by_the_next_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old mistake: safetensors' own `.tmp…` beside the checkpoint stayed for ever."""
+    path = tmp_path / "c.safetensors"
+
+    class Killed(BaseException):
+        pass
+
+    def killed(tensors: object, partial: Path, metadata: object) -> None:
+        (partial.parent / ".tmpAbC").write_bytes(b"half")
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("clipsonic.checkpoint.save_file", killed)
+        patch.setattr("clipsonic.checkpoint._clear", lambda partial: None)  # which SIGKILL does not wait for
+        with pytest.raises(Killed):
+            save_checkpoint(path, STATE)
+    assert len(list(tmp_path.rglob(".tmp*"))) == 1
+    save_checkpoint(path, STATE)
+    assert [each.name for each in tmp_path.rglob("*")] == ["c.safetensors"]
+
+
+def test_the_one_before_is_kept(tmp_path: Path) -> None:
+    path, previous = tmp_path / "c.safetensors", tmp_path / "c.previous.safetensors"
+    for step in (1, 2, 3):
+        save_checkpoint(path, {"step": step}, previous)
+    assert (load_checkpoint(path), load_checkpoint(previous)) == ({"step": 3}, {"step": 2})
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

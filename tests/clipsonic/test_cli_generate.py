@@ -161,6 +161,53 @@ def test_a_stopped_list_goes_on(
     assert "holds sounds of another seed" in refused(*command, "--seed", 1)
 
 
+@pytest.mark.parametrize("route", ["text", "text+prior-pd", "image"])
+def test_company_changes_no_bit(tmp_path: Path, pictures: Path, route: str) -> None:
+    """Old mistake: queries were encoded together, and Griffin-Lim lets that rounding grow until it is heard."""
+    words = ("a dog barks", "two large wooden drums in a hall", "rain on a tin roof", "a bell")
+    for number in range(3):
+        colours = np.random.default_rng(number).integers(0, 255, (30, 40, 3)).astype(np.uint8)
+        Image.fromarray(colours).save(pictures / f"noise{number}.png")
+    files = sorted(pictures.iterdir())
+    (tmp_path / "all.csv").write_text("id,caption\n" + "".join(f"{n},{text}\n" for n, text in enumerate(words)))
+    (tmp_path / "one.csv").write_text(f"id,caption\n2,{words[2]}\n")
+    shutil.copytree(pictures, tmp_path / "one")
+    for file in files:
+        if file != files[2]:
+            (tmp_path / "one" / file.name).unlink()
+    how = ("--route", route, "--steps", 2)
+    every = ("--images", pictures) if route == "image" else ("--prompts", tmp_path / "all.csv")
+    single = ("--images", tmp_path / "one") if route == "image" else ("--prompts", tmp_path / "one.csv")
+    name = f"{files[2].stem if route == 'image' else 2}.wav"
+    for batch in ([], ["--batch-size", 3]):
+        generate("micro", *every, *how, *batch, "--out", tmp_path / f"every{batch}")
+        generate("micro", *single, *how, *batch, "--out", tmp_path / f"single{batch}")
+        assert (tmp_path / f"every{batch}" / name).read_bytes() == (tmp_path / f"single{batch}" / name).read_bytes()
+
+
+def test_the_plan_says_what_was_meant(tmp_path: Path, model_folder: Path, complete: CLIPSonicPipeline) -> None:
+    generate(model_folder, "--text", "a", "--out", tmp_path / "s", "--prior-steps", 3)
+    plan, what = json.loads((tmp_path / "s" / "plan.json").read_text()), complete.what
+    sampling = {"guidance_scale": what.prior_guidance_scale, "steps": 3, "samples": 1}
+    assert plan["prior_sampling"] == sampling and plan["prior_weights"] is None and plan["batch_size"] == 1
+    assert (plan["guidance_scale"], plan["steps"], plan["vocoder"]) == (what.guidance_scale, what.steps, what.vocoder)
+    assert plan["sampler"] == "DPMSolverMultistepScheduler" and plan["vocoder_weights"] is None
+
+
+def test_a_command_that_is_refused_leaves_nothing(tmp_path: Path, model_folder: Path, refused: Refused) -> None:
+    ask = ("generate", model_folder, "--text", "a", "--out", tmp_path / "s")
+    assert "sampler 'dimm' does not exist" in refused(*ask, "--sampler", "dimm")
+    assert "expected a finite number" in refused(*ask, "--guidance-scale", "nan")
+    assert "of a prior: expected a finite number" in refused(*ask, "--prior-guidance-scale", "inf")
+    assert "takes 1 to 1000 here" in refused(*ask, "--steps", 100_000)
+    assert "has no weights" in refused(*ask, "--vocoder-weights", tmp_path)
+    assert "--prompts is given 2 times" in refused(*ask[:2], "--prompts", "a", "--prompts", "b", *ask[4:])
+    assert not (tmp_path / "s").exists()
+    line = refused("generate", model_folder, "--text", "a", "--out", model_folder / "x.wav")
+    assert "holds a model_index.json and is no folder of sounds" in line
+    assert "weights fetch --model run/modle" in refused("generate", "run/modle", *ask[2:])
+
+
 def test_a_full_disk_is_one_line_and_leaves_nothing(
     tmp_path: Path, model_folder: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +240,7 @@ def test_karlo_is_a_prior(
     from clipsonic.karlo import load_karlo
 
     vectors = load_karlo(str(karlo_folder)).image_embeddings(["the dog", "a bell"], ["one", "more/two"], seed=0)
-    made = load_model(karlo_model).generate(vectors, ["one", "more/two"], seed=0)
+    made = load_model(karlo_model).generate(vectors, ["one", "more/two"], seed=0, batch_size=1)
     found, _ = soundfile.read(tmp_path / "s" / "one.wav", dtype="float32")
     np.testing.assert_allclose(found, made.samples[0], atol=2e-4)
     for how in (["--prior-steps", 5], ["--prior-guidance-scale", 1], ["--prior-samples", 8], []):
@@ -209,7 +256,7 @@ def test_best_of_several_draws(tmp_path: Path, model_folder: Path, complete: CLI
     one, best = (complete.condition("text+prior-pd", ["query"], text=text, prior_samples=samples) for samples in (1, 8))
     assert one is not None and best is not None and float((best * text).sum()) > float((one * text).sum())
     generate(model_folder, "--text", "the dog", "--prior-samples", 8, "--out", tmp_path / "x.wav")
-    made = complete.generate(best, ["query"])
+    made = complete.generate(best, ["query"], batch_size=1)
     np.testing.assert_allclose(soundfile.read(tmp_path / "x.wav")[0], made.samples[0], atol=2e-4)
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from clipsonic.cli import run
+from clipsonic.commands.prepare import _workers
 from clipsonic.mel import LogMel
 from clipsonic.prepared import PreparedData
 from clipsonic.video import read_clips
@@ -88,6 +89,17 @@ def test_real_videos_from_a_list_of_seconds(
     video = next(read_clips(media / "videos" / f"{names[0]}.mp4", 16_000, 1.0, 2.048, 2.0, 1))
     expected = LogMel(data.mel)(torch.from_numpy(video.samples[None, : data.mel.samples]))
     torch.testing.assert_close(data.log_mels(np.array([0])), expected, atol=1e-5, rtol=0)
+
+
+def test_the_clip_is_that_of_the_preset(tmp_path: Path, videos: Path, preset_file: Path, clip_folder: Path) -> None:
+    out = tmp_path / "data"
+    assert run(["prepare", str(videos), "--out", str(out), "--preset", str(preset_file), "--workers", "1"]) == 0
+    assert PreparedData(out).clip == str(clip_folder)
+
+
+def test_a_gpu_has_one_worker() -> None:
+    """Each holds a CLIP there, and one a core, sixteen of ViT-L/14, is beyond most GPUs."""
+    assert _workers(1000, "cuda:0") == 1 <= _workers(1000, "cpu")
 
 
 # Mistakes

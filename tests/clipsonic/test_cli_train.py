@@ -66,6 +66,7 @@ def test_other_ranks_are_silent(
 
 def test_mistakes(command: list[str], tmp_path: Path, prepared: PreparedData, refused: Refused) -> None:
     vectors = tmp_path / "e.npz"
+    assert "'--seed'" in refused(*command, "--seed", -1)
     assert "--vectors is missing" in refused(*command, "--condition", "vectors")
     assert "--vectors is not for --condition image" in refused(*command, "--vectors", vectors)
     write_vectors(vectors, prepared.ids[:2], np.ones((2, 5), np.float32))
@@ -75,3 +76,35 @@ def test_mistakes(command: list[str], tmp_path: Path, prepared: PreparedData, re
     assert "device 'gpu' is not to be had for training here" in refused(*command, "--device", "gpu")
     assert "'fsdp1' is not one of 'auto', 'ddp', 'fsdp'" in refused(*command, "--strategy", "fsdp1")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["e.npz"]
+
+
+@pytest.mark.parametrize("condition", ["image", "text"])
+def test_data_of_another_clip_are_refused(
+    command: list[str], tmp_path: Path, preset_file: Path, prepared: PreparedData, condition: str, refused: Refused
+) -> None:
+    """Old mistake: `prepare --preset base` took the CLIP micro, and `train base` took that."""
+    other = tmp_path / "other.toml"
+    other.write_text(preset_file.read_text().replace(f'"{prepared.clip}"', '"ViT-L-14/openai"', 1))
+    line = refused("train", other, *command[2:], "--condition", condition)
+    assert f"was prepared with CLIP {prepared.clip}, preset '{other}' is for ViT-L-14/openai: type " in line
+    assert f"clipsonic prepare VIDEOS --preset {other} --out NEW" in line and not (tmp_path / "run").exists()
+    write_vectors(tmp_path / "e.npz", prepared.ids, np.eye(3, 5, dtype=np.float32))  # of no CLIP: any preset's
+    vectors = ["--condition", "vectors", "--vectors", str(tmp_path / "e.npz"), "--steps", "1"]
+    assert run(["train", str(other), *command[2:], *vectors]) == 0
+
+
+def test_vectors_that_are_all_the_same_are_refused(
+    command: list[str], tmp_path: Path, prepared: PreparedData, refused: Refused
+) -> None:
+    write_vectors(tmp_path / "e.npz", prepared.ids, np.ones((3, 5), np.float32))
+    line = refused(*command, "--condition", "vectors", "--vectors", tmp_path / "e.npz")
+    assert "all 3 condition vectors of these data are the same" in line
+
+
+def test_a_mistake_in_the_preset_is_said_before_anything_is_made(
+    command: list[str], tmp_path: Path, preset_file: Path, refused: Refused
+) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('vocoder = "bigvgan-v2-24khz-100band"\n' + preset_file.read_text())
+    assert "rate_hz 8000 (wanted 24000)" in refused("train", mine, *command[2:])
+    assert not (tmp_path / "run").exists()

@@ -13,8 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from clipsonic.generation import folder_digest, manifest_text, queries_digest, write_sounds
+from clipsonic.generation import (
+    check_place,
+    folder_digest,
+    manifest_text,
+    queries_digest,
+    weights_identity,
+    write_sounds,
+)
 from clipsonic.queries import Pictures, Queries, Texts
+from clipsonic.sounds import write_wav
 from clipsonic.vectors import StoredVectors
 
 TEXTS = Texts(["one", "more/two", "dot.three"], ["the dog", 'a "bell", far', "rain"])
@@ -107,3 +115,38 @@ def test_the_digest_is_of_ids_and_queries(tmp_path: Path) -> None:
     ]
     assert len({queries_digest(each) for each in different}) == len(different)
     assert queries_digest(different[0]) == queries_digest(Texts(["a", "b"], ["x", "y"]))
+
+
+def test_a_plan_without_a_sound_is_replaced(tmp_path: Path) -> None:
+    """Old mistake: a command that failed before its first sound kept the corrected one out."""
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "s", make=Maker(most=0))
+    write(tmp_path / "s", seed=1)
+    assert json.loads((tmp_path / "s" / "plan.json").read_text())["seed"] == 1
+
+
+@pytest.mark.parametrize("mark", ["prepared.json", "model_index.json", "prior.json"])
+def test_other_folders_are_not_for_sounds(tmp_path: Path, mark: str) -> None:
+    check_place(tmp_path / "sounds")
+    (tmp_path / mark).write_text("{}")
+    for out in (tmp_path, tmp_path / "below" / "sounds", tmp_path / "x.wav"):
+        with pytest.raises(ValueError, match=f"which holds a {mark} and is no folder of sounds"):
+            check_place(out)
+
+
+def test_the_hubs_revision_stands_for_its_files(tmp_path: Path) -> None:
+    (tmp_path / "snapshots" / "abc").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    assert weights_identity(tmp_path / "snapshots" / "abc") == "revision abc"
+    assert weights_identity(tmp_path / "mine") == folder_digest(tmp_path / "mine")
+
+
+def test_a_wav_that_cannot_be_written_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old mistake: libsndfile's own error, which is a RuntimeError, leaked as a traceback."""
+
+    def full(*_: object, **__: object) -> None:
+        raise soundfile.LibsndfileError(2, "Error writing: ")
+
+    monkeypatch.setattr("clipsonic.sounds.soundfile.write", full)
+    with pytest.raises(OSError, match=r"x\.wav cannot be written \(.*\): make room, or write elsewhere"):
+        write_wav(tmp_path / "x.wav", np.zeros(8, np.float32), 8000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,14 +46,20 @@ def test_micro_is_a_model_and_a_preset(asked: Ask) -> None:
     assert model["lines"][-1] == "vocoder: griffin-lim" and "keys" in preset
 
 
+def test_a_model_says_what_it_is(asked: Ask, tmp_path: Path, model_folder: Path) -> None:
+    copy = shutil.copytree(model_folder, tmp_path / "model")
+    index = json.loads((copy / "model_index.json").read_text())
+    index["settings"]["provenance"] = {"preset": "small", "steps": "6"}
+    (copy / "model_index.json").write_text(json.dumps(index))
+    assert asked(copy)["lines"][-2:] == ["preset: small", "steps: 6"]
+
+
 def test_a_model_of_vectors_has_one_route(asked: Ask) -> None:
     assert asked("micro-clap-tta")["routes"] == ["vectors"]
 
 
-def test_a_file_of_ones_own(asked: Ask, tmp_path: Path, preset_file: Path, clip_folder: Path) -> None:
-    mine = tmp_path / "mine.toml"
-    mine.write_text(f'clip = "{clip_folder}" # choice\n' + preset_file.read_text())
-    found = asked(mine)
+def test_a_file_of_ones_own(asked: Ask, preset_file: Path) -> None:
+    found = asked(preset_file)
     assert found["condition_dim"] == 8 and [each["key"] for each in found["keys"]] == ["clip"]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UnCLIPPipeline
+from safetensors.torch import load_file, save_file
 
 from clipsonic.clip import FrozenClip
 from clipsonic.karlo import Karlo, is_karlo, load_karlo
@@ -176,6 +177,24 @@ def test_an_empty_tokenizer_is_refused(karlo_folder: Path, tmp_path: Path) -> No
         ValueError, match="knows 2 tokens, the text encoder 516: its vocab.json and merges.txt are missing"
     ):
         load_karlo(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "lost"),
+    [
+        ("prior", "diffusion_pytorch_model.safetensors", "transformer_blocks.0.attn1.to_q.weight"),
+        ("text_encoder", "model.safetensors", "text_projection.weight"),
+    ],
+)
+def test_weights_that_lack_a_tensor_are_refused(
+    karlo_folder: Path, tmp_path: Path, part: str, file: str, lost: str
+) -> None:
+    """Old mistake: both libraries draw what is missing at random, with a log line at most."""
+    place = shutil.copytree(karlo_folder, tmp_path / "karlo") / part / file
+    state = load_file(place)
+    save_file({name: value for name, value in state.items() if name != lost}, place, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=f"{part}: its weights lack {lost}"):
+        load_karlo(str(tmp_path / "karlo"))
 
 
 def test_what_is_missing_is_named(karlo_folder: Path, tmp_path: Path) -> None:

@@ -168,3 +168,22 @@ def test_a_definition_with_other_keys_is_refused() -> None:
 def test_patches_must_divide() -> None:
     with pytest.raises(ValueError, match="does not divide 16 bands x 32 frames"):
         replace(TINY, patch=(5, 4))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hop": 0}, "hop 0; expected whole numbers above 0"),
+        ({"bands": -64, "frames": 1.5}, r"bands -64, frames 1\.5; expected"),
+        ({"hop": 2048}, "hop 2048 is beyond n_fft 1024"),
+        ({"f_max_hz": 9000.0}, "within 0 to rate_hz / 2"),
+        ({"floor": 0.0}, "expected 0 < floor"),
+        ({"ceiling": -8.0}, r"floor 0\.001 and ceiling -8\.0"),
+        ({"scale": float("nan")}, "scale above 0"),
+        ({"patch": 8}, "patch must be two whole numbers above 0, found 8"),
+        ({"patch": [8, 0]}, "patch must be two whole numbers"),
+    ],
+)
+def test_a_definition_that_cannot_be_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MelConfig.from_dict(MelConfig().as_dict() | change)

@@ -53,6 +53,8 @@ INDEX_CASES: list[tuple[Callable[[Table], object], str]] = [
     (lambda t: t.update(unet=["os", "system"]), "unet is os.system, expected UNet2DConditionModel"),
     (lambda t: t.update(scheduler=["diffusers", "None_"]), "scheduler is diffusers.None_, expected"),
     (lambda t: t.update(unet=None), "unet is None.None, expected"),
+    (lambda t: t.update(unet="x"), "unet must be a library and a class, found 'x'"),
+    (lambda t: t.update(scheduler=["diffusers", "DDIMScheduler"]), "_class_name is 'DPM.*', expected 'DDIMScheduler'"),
     (lambda t: t.update(settings=3), "settings must be a table, found 3"),
     (lambda t: t["settings"].pop("vocoder"), r"model settings: missing \['vocoder'\], unknown \[\]"),
     (lambda t: t["settings"].pop("diffusion"), r"model settings: missing \['diffusion'\]"),
@@ -61,6 +63,19 @@ INDEX_CASES: list[tuple[Callable[[Table], object], str]] = [
     (lambda t: t["settings"].update(mel=[]), r"model settings: mel must be a table, found \[\]"),
     (lambda t: t["settings"].update(steps="many"), "model settings: steps must be a number, found 'many'"),
     (lambda t: t["settings"]["mel"].update(hop=None), "model settings, mel: hop must be a number, found None"),
+    (lambda t: t["settings"]["mel"].update(hop=0), "mel: hop 0; expected whole numbers above 0"),
+    (lambda t: t["settings"]["mel"].update(patch=8), "mel: patch must be two whole numbers above 0, found 8"),
+    (lambda t: t["settings"]["mel"].update(patch=[4, 0]), r"mel: patch must be two .*, found \(4, 0\)"),
+    (lambda t: t["settings"]["mel"].update(scale=0.0), "scale above 0"),
+    (lambda t: t["settings"]["mel"].update(frames=64), r"unet/config.json: sample_size is \[4, 8\], .* \[4, 16\]"),
+    (lambda t: t["settings"]["conditioning"].update(mean=[0.5] * 7), "mean must be 8 finite numbers, or none"),
+    (lambda t: t["settings"]["conditioning"].update(mean=0.5), "mean must be 8 finite numbers, or none"),
+    (lambda t: t["settings"]["conditioning"].update(scale=0), "conditioning: dim 8 and scale 0, expected numbers"),
+    (lambda t: t["settings"]["conditioning"].update(text_mean=[]), "image_mean and text_mean go together"),
+    (lambda t: t["settings"].update(steps=0), "model settings: steps 0"),
+    (lambda t: t["settings"].update(guidance_scale=float("nan")), "must be finite"),
+    (lambda t: t["settings"].update(clip=3), "clip must be a text or null, found 3"),
+    (lambda t: t["settings"].update(provenance={"seed": 0}), "provenance must be a table of texts"),
     (lambda t: t["settings"].update(vocoder="bigvgan-v2-24khz-100band"), "does not take this model's mel: .*n_fft 256"),
     (lambda t: t["settings"].update(vocoder="hifigan"), "vocoder 'hifigan' does not exist"),
     (
@@ -137,7 +152,10 @@ def test_a_folder_of_the_hub_is_found_and_read(
 ) -> None:
     asked: list[tuple[str, str | None, list[str]]] = []
 
-    def download(name: str, revision: str | None = None, allow_patterns: list[str] | None = None) -> str:
+    def download(
+        name: str, revision: str | None = None, allow_patterns: list[str] | None = None, local_files_only: bool = False
+    ) -> str:
+        assert local_files_only  # nothing is fetched but by `weights fetch`: a name may be a mistyped path
         asked.append((name, revision, allow_patterns or []))
         return str(model_folder)
 
@@ -154,7 +172,9 @@ def test_a_hub_that_cannot_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch, t
         raise LocalEntryNotFoundError("no network\nand no cache")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
-    with pytest.raises(ValueError, match="a/b is no folder here and cannot be had from the hub: no network$"):
+    with pytest.raises(
+        ValueError, match=r"a/b is no folder here, .* the cache; .* clipsonic weights fetch --model a/b$"
+    ):
         find_model_folder("a/b")
     with pytest.raises(ValueError, match="is no folder, and no hub id either"):
         find_model_folder(tmp_path / "none")

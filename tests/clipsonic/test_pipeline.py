@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clipsonic.diffusion import make_sampler
 from clipsonic.network import build_network
-from clipsonic.pipeline import ROUTES, CLIPSonicPipeline, load_model
+from clipsonic.pipeline import ROUTES, CLIPSonicPipeline, check_finite, load_model
 from clipsonic.preset import load_preset
 from clipsonic.prior import sample_image_embedding
 from clipsonic.settings import Conditioning, Settings
@@ -338,6 +338,30 @@ def test_a_wrong_request_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         complete.generate(vectors[:, :dim], ids, steps=steps)
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), 1e40])
+def test_what_is_not_finite_is_no_sound(complete: CLIPSonicPipeline, vectors: Vectors, scale: float) -> None:
+    """Old mistake: NaN went through clamp and 16 bits, and was a WAV."""
+    with pytest.raises(ValueError, match="expected a finite number|network generates is not finite for item-0, "):
+        complete.generate(vectors, IDS, guidance_scale=scale)
+
+
+def test_items_that_are_not_finite_are_named() -> None:
+    values = torch.zeros(8, 2, 3)
+    check_finite("it", list("abcdefgh"), values)
+    values[1, 0, 2], values[7, 1, 0] = float("nan"), float("-inf")
+    with pytest.raises(ValueError, match="^it is not finite for b, h: "):
+        check_finite("it", list("abcdefgh"), values)
+    with pytest.raises(ValueError, match="for a, b, c, d, e and 3 more: "):
+        check_finite("it", list("abcdefgh"), values * float("nan"))
+
+
+def test_a_prior_that_draws_what_is_not_finite_is_named(complete: CLIPSonicPipeline, vectors: Vectors) -> None:
+    with pytest.raises(ValueError, match="guidance scale nan of a prior"):
+        complete.condition("text+prior-pd", IDS, text=vectors, prior_guidance_scale=float("nan"))
+    with pytest.raises(ValueError, match="the vectors that the prior of route 'text.prior-pd' draws is not finite for"):
+        complete.condition("text+prior-pd", IDS, text=vectors * np.float32("nan"))
 
 
 def test_log_mel_is_the_one_of_the_settings(complete: CLIPSonicPipeline) -> None:

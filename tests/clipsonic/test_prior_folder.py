@@ -7,10 +7,12 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import clipsonic.prior_folder as prior_folder
 from clipsonic.clip import FrozenClip
@@ -76,7 +78,12 @@ def test_attached_it_is_a_route(model: Path, prior: Path, role: str) -> None:
     )
     for name, value in before.unet.state_dict().items():
         assert torch.equal(value, after.unet.state_dict()[name])
-    with pytest.raises(ValueError, match=f"has a prior_{role} already"):
+    before_again = (model / "model_index.json").stat().st_mtime_ns
+    attach_prior(model, prior, role)  # type: ignore[arg-type]  # the same again: nothing to do
+    assert (model / "model_index.json").stat().st_mtime_ns == before_again
+    record = read_record(prior)
+    save_prior(load_prior(prior), replace(record, pairs=record.pairs + 1), prior)
+    with pytest.raises(ValueError, match=f"has another prior_{role} already"):
         attach_prior(model, prior, role)  # type: ignore[arg-type]
 
 
@@ -138,8 +145,56 @@ def test_a_wrong_folder_is_refused(tmp_path: Path, prior: Path, model: Path) -> 
             read_record(prior)
     (prior / "prior.json").write_text(whole)
     (prior / "diffusion_pytorch_model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="cannot be read as a prior"):
+    with pytest.raises(ValueError, match="is damaged"):
         attach_prior(model, prior, "pd")
     assert not (model / "prior_pd").exists()
     with pytest.raises(ValueError, match="holds no model: model_index.json is missing"):
         attach_prior(tmp_path, prior, "pd")
+
+
+def test_a_prior_that_lacks_a_tensor_is_refused_before_a_model_folder_is_touched(
+    tmp_path: Path, prior: Path, model: Path
+) -> None:
+    """Old mistake: diffusers draws what is missing at random, and says so in a log line."""
+    file = prior / "diffusion_pytorch_model.safetensors"
+    state = load_file(file)
+    lost = "transformer_blocks.0.attn1.to_q.weight"
+    save_file({name: value for name, value in state.items() if name != lost}, file)
+    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    for act in (lambda: load_prior(prior), lambda: attach_prior(model, prior, "pd")):
+        with pytest.raises(ValueError, match=f"missing {lost}$"):
+            act()
+    assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
+
+
+def test_a_prior_is_sampled_as_it_says(
+    tmp_path: Path, model: Path, prior: Path, record: PriorRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old mistake: with guidance and steps of the CLIPSonic's preset, which knows nothing of this prior."""
+    asked: list[tuple[float, int, int]] = []
+
+    def sample(_: object, text: torch.Tensor, ids: list[str], seed: int, *how: Any) -> torch.Tensor:
+        asked.append(how)
+        return text
+
+    monkeypatch.setattr("clipsonic.pipeline.sample_image_embedding", sample)
+    text = np.eye(1, DIM, dtype=np.float32)
+    save_prior(load_prior(prior), replace(record, guidance_scale=1.5, steps=7, samples=2), prior)
+    attach_prior(model, prior, "pd")
+    loaded = load_model(model)
+    loaded.condition("text+prior-pd", ["a"], text=text)
+    loaded.condition("text+prior-pd", ["a"], text=text, prior_guidance_scale=3.0, prior_steps=5, prior_samples=1)
+    loaded.save_pretrained(str(tmp_path / "again"))
+    load_model(tmp_path / "again").condition("text+prior-pd", ["a"], text=text)
+    (model / "prior_pd" / "prior.json").unlink()  # as in the folders that ship: the settings
+    load_model(model).condition("text+prior-pd", ["a"], text=text)
+    what = loaded.what
+    assert asked == [(1.5, 7, 2), (3.0, 5, 1), (1.5, 7, 2), (what.prior_guidance_scale, what.prior_steps, 1)]
+
+
+@pytest.mark.parametrize("change", [{"steps": 0}, {"samples": 1.5}, {"guidance_scale": float("nan")}])
+def test_a_sampling_that_cannot_be_is_refused(prior: Path, record: PriorRecord, change: dict[str, Any]) -> None:
+    values = json.loads((prior / "prior.json").read_text()) | change
+    (prior / "prior.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=r"prior.json cannot be used: "):
+        read_record(prior)

@@ -216,6 +216,8 @@ def test_the_base_prior_has_the_size_it_says() -> None:
         ("[network]", "unknown section netwrk"),
         ("samples = 1", "0 samples; at least 1"),
         ("standardise = true", "is not TOML"),
+        ("layers = ", r"mine.toml: \[network\] layers is '2'; expected a whole number"),
+        ("condition_dropout = 0.1", r"\[training\] training: condition_dropout is 2; expected 0 to 1"),
     ],
 )
 def test_a_wrong_preset_is_refused(tmp_path: Path, change: str, message: str) -> None:
@@ -224,6 +226,8 @@ def test_a_wrong_preset_is_refused(tmp_path: Path, change: str, message: str) ->
         "[network]": "[netwrk]",
         "samples = 1": "samples = 0",
         "standardise = true": "= 1",
+        "layers = ": 'layers = "2" # ',
+        "condition_dropout = 0.1": "condition_dropout = 2",
     }
     path = tmp_path / "mine.toml"
     path.write_text((PRESETS / "micro.toml").read_text().replace(change, wrong[change]))

@@ -79,6 +79,13 @@ def test_mistakes(tmp_path: Path, make: Callable[[Path], dict[str, object]], mes
         read_queries(**make(tmp_path))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["./a", "b//a", "b/./a", "a/"])
+def test_an_id_that_is_another_ids_file_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "p.csv").write_text(f"id,caption\n{name},x\n")
+    with pytest.raises(ValueError, match=f"id '{name}' names the file of another id: write it '(b/)?a'"):
+        read_queries(prompts=tmp_path / "p.csv")
+
+
 def test_two_pictures_of_one_id_are_refused(pictures: Path) -> None:
     Image.new("RGB", (40, 30)).save(pictures / "b.jpg")
     with pytest.raises(ValueError, match=r"b.jpg and .*b.png would both get the id 'b'"):

@@ -266,7 +266,7 @@ def test_another_device_or_strategy_is_refused_in_one_line(
     [
         ("micro_batch", 0, "micro_batch must be at least 1"),
         ("sample_every", 0, "sample_every must be at least 1"),
-        ("clip_norm", 0.0, "clip_norm must be positive"),
+        ("clip_norm", 0.0, "clip_norm is 0.0; expected a number above 0"),
         ("weighting", "snr", "weighting is 'snr'; choose uniform or min-snr"),
         ("precision", "16-mixed", "precision is '16-mixed'; choose 32-true or bf16-mixed"),
     ],

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.training_utils import EMAModel
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from clipsonic.checkpoint import load_checkpoint
 from clipsonic.preset import Preset
 from clipsonic.training.clipsonic import train
+from clipsonic.training.trainee import moving_average
 
 PROGRAM = Path(__file__).with_name("parallel_program.py")
 HELPERS = runpy.run_path(str(PROGRAM))
@@ -115,3 +119,27 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_all_and_names_the_item(r
     first, second = (json.loads((runs / f"said-{rank}.json").read_text())[name] for rank in (0, 1))
     assert first == second
     assert "loss is nan" in first and "in step 3 of" in first and "items clip-9;" in first
+
+
+class Frozen(torch.nn.Module):
+    """A network with a parameter that is not trained, as the priors have two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 4)
+        self.mean = torch.nn.Parameter(torch.ones(4), requires_grad=False)
+
+
+def test_shards_of_frozen_parameters_are_averaged(tmp_path: Path) -> None:
+    """Old mistake: `train-prior --strategy fsdp` on a GPU ended in diffusers' grouped copy."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
+    try:
+        network = fully_shard(Frozen(), mesh=init_device_mesh("cpu", (1,)))
+        with pytest.raises(NotImplementedError, match="sharding strategy"):
+            EMAModel(network.parameters(), foreach=True).step(network.parameters())
+        average = moving_average(network, 0.9, on_gpu=True)
+        average.step(network.parameters())
+        assert not average.foreach and moving_average(Frozen(), 0.9, on_gpu=True).foreach
+        assert not moving_average(Frozen(), 0.9, on_gpu=False).foreach
+    finally:
+        torch.distributed.destroy_process_group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import torch
 from PIL import Image
 
 from clipsonic.checkpoint import load_checkpoint
+from clipsonic.mel import LogMel
 from clipsonic.pipeline import load_model
-from clipsonic.preset import Preset
+from clipsonic.preset import Preset, load_preset
 from clipsonic.training.clipsonic import train
 from clipsonic.training.dataset import TrainingSet
-from clipsonic.training.render import rows_as_prompts, write_picture
+from clipsonic.training.render import pixels_of_a_value, rows_as_prompts, write_picture
 
 
 def test_prompts_are_rendered_every_so_many_items(
@@ -65,5 +67,43 @@ def test_the_picture_is_the_log_mel(tmp_path: Path, preset: Preset) -> None:
     write_picture(tmp_path / "mel.png", log_mel, mel)
     with Image.open(tmp_path / "mel.png") as picture:
         pixels = np.asarray(picture)
-    assert pixels.shape == (4 * mel.bands, mel.frames)
-    assert (pixels[-4:, 5] == 255).all() and pixels.sum() == 4 * 255
+    high, wide = pixels_of_a_value(mel)
+    inside = pixels[24 : 24 + high * mel.bands, 64 : 64 + wide * mel.frames]
+    assert (inside[-high:, 5 * wide : 6 * wide] == 255).all() and inside.sum() == high * wide * 255
+    assert inside.shape[1] >= 2 * inside.shape[0] and pixels.shape[1] > pixels.shape[0]
+    assert (pixels[24:-24, :58] < 128).any() and (pixels[-18:] < 128).any()  # Hz, and seconds
+
+
+@pytest.mark.parametrize("name", ["micro", "small", "base"])
+def test_a_pure_tone_stands_at_its_tick(tmp_path: Path, name: str) -> None:
+    mel = load_preset(name).mel
+    time = torch.arange(mel.samples) / mel.rate_hz
+    write_picture(tmp_path / "mel.png", LogMel(mel)(torch.sin(2 * torch.pi * 4000 * time)[None])[0].numpy(), mel)
+    with Image.open(tmp_path / "mel.png") as picture:
+        pixels = np.asarray(picture)
+    high, _ = pixels_of_a_value(mel)
+    row = int(pixels[24 : 24 + high * mel.bands, 64 + 100].argmax())
+    ticks = np.flatnonzero(pixels[:, 61] == 0) - 24  # 0, 250, 500, 1000, 2000, 4000, ... Hz from below
+    assert abs(ticks[::-1][5] - row) <= 1.5 * high
+
+
+def test_a_rendering_that_fails_is_a_warning(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old mistake: it ended the training, before the checkpoint of its step."""
+    saved: list[int] = []
+
+    def fails(*arguments: object) -> None:
+        saved.append(load_checkpoint(tmp_path / "checkpoint.safetensors")["step"])
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("clipsonic.training.clipsonic.render", fails)
+    rendering = replace(preset, training=replace(preset.training, sample_every=16))
+    with pytest.warns(RuntimeWarning, match="rendering after step 4 failed: RuntimeError: out of memory; the training"):
+        train(rendering, training_set, tmp_path, seed=0, accelerator="cpu")
+    assert saved == [4]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 4, 5, 6] and "out of memory" in lines[4]["warning"]
+    train(rendering, training_set, tmp_path, seed=0, accelerator="cpu")  # which reads its log
+    state, plain = (load_checkpoint(run / "checkpoint.safetensors")["model"] for run in (tmp_path, run_folder))
+    assert all(torch.equal(state[name], plain[name]) for name in plain)

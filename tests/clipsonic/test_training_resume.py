@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -20,7 +22,7 @@ from clipsonic.checkpoint import load_checkpoint
 from clipsonic.pipeline import load_model
 from clipsonic.preset import Preset
 from clipsonic.training.clipsonic import train
-from clipsonic.training.dataset import TrainingSet
+from clipsonic.training.dataset import Rows, TrainingSet, Vectors, read_conditioning
 from clipsonic.training.log import Report
 from clipsonic.training.stop import Stopped, heed_signals
 
@@ -55,6 +57,10 @@ def assert_same_run(found: Path, expected: Path) -> None:
         assert (found / "model" / name).read_bytes() == (expected / "model" / name).read_bytes()
     assert course(found) == course(expected)
     assert curves(found) == curves(expected)
+
+
+def left(run: Path) -> list[str]:
+    return sorted(each.name for each in run.iterdir())
 
 
 def course(run: Path) -> list[tuple[int, float, float]]:
@@ -149,7 +155,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 2
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["checkpoint.safetensors", "log.jsonl", "tensorboard"]
+    assert left(tmp_path) == ["checkpoint.safetensors", "conditioning.json", "log.jsonl", "tensorboard"]
     train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
     assert_same_run(tmp_path, run_folder)
 
@@ -166,7 +172,13 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_half_model(
         patch.setattr("clipsonic.pipeline.CLIPSonicPipeline.save_pretrained", fails)
         with pytest.raises(OSError, match="No space left"):
             train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["checkpoint.safetensors", "log.jsonl", "tensorboard"]
+    assert left(tmp_path) == [
+        "checkpoint.previous.safetensors",
+        "checkpoint.safetensors",
+        "conditioning.json",
+        "log.jsonl",
+        "tensorboard",
+    ]
     train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
     assert_same_run(tmp_path, run_folder)
 
@@ -225,3 +237,77 @@ def test_a_run_in_progress_can_be_followed_in_tensorboard(
 
     train(preset, training_set, tmp_path, seed=0, report=at(4, look), accelerator="cpu")
     assert seen == [1, 2, 3, 4]
+
+
+def test_a_run_killed_between_two_checkpoints_goes_on_from_the_one_before(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset
+) -> None:
+    with pytest.raises(Killed):
+        train(preset, training_set, tmp_path, seed=0, report=at(5, die), accelerator="cpu")
+    previous = tmp_path / "checkpoint.previous.safetensors"
+    assert load_checkpoint(previous)["step"] == 2
+    (tmp_path / "checkpoint.safetensors").unlink()
+    train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
+    assert load_checkpoint(previous)["step"] == 4
+    assert_same_run(tmp_path, run_folder)
+
+
+def test_a_model_folder_keeps_what_it_was_given(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset
+) -> None:
+    """Old mistake: the command repeated, or repeated by a scheduler, deleted attached priors and means."""
+    shutil.copytree(run_folder, tmp_path / "run")
+    index = tmp_path / "run" / "model" / "model_index.json"
+    given = json.loads(index.read_text())
+    given["settings"]["conditioning"] |= {"image_mean": [0.1] * 8, "text_mean": [0.2] * 8}  # as `attach` does
+    index.write_text(json.dumps(given))
+    train(preset, training_set, tmp_path / "run", seed=0, accelerator="cpu")
+    assert json.loads(index.read_text()) == given
+    (index.parent / "unet" / "diffusion_pytorch_model.safetensors").unlink()  # damaged: made again
+    train(preset, training_set, tmp_path / "run", seed=0, accelerator="cpu")
+    assert_same_run(tmp_path / "run", run_folder)
+
+
+def test_files_of_a_run_can_be_read_by_whoever_reads_others(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in run_folder.rglob("*.safetensors")}
+    assert len(modes) == 3 and set(modes.values()) == {(tmp_path / "any").stat().st_mode & 0o777}
+
+
+def test_what_a_kill_left_of_a_model_folder_is_removed(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset
+) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "model")
+    (tmp_path / "run" / "..model.part.x1y2" / ".model.part").mkdir(parents=True)
+    train(preset, training_set, tmp_path / "run", seed=0, accelerator="cpu")
+    assert not [name for name in left(tmp_path / "run") if name.startswith(".")]
+
+
+def test_vectors_are_read_for_their_statistics_once(
+    tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset
+) -> None:
+    """Old mistake: every start of every process read all of them."""
+    asked: list[int] = []
+
+    def counted(rows: Rows) -> list[Vectors]:
+        asked.append(len(rows))
+        return training_set.conditions(rows)
+
+    data, none = replace(training_set, conditions=counted), {"a": training_set.conditions(np.array([0]))[0][0]}
+    with pytest.raises(Killed):
+        train(preset, data, tmp_path, seed=0, prompts=none, report=at(5, die), accelerator="cpu")
+    assert asked.count(len(data.ids)) == 1  # and batches of four
+    train(preset, data, tmp_path, seed=0, prompts=none, accelerator="cpu")
+    assert asked.count(len(data.ids)) == 1
+    assert_same_run(tmp_path, run_folder)
+    other = replace(training_set, digest="another")
+    assert read_conditioning(tmp_path / "conditioning.json", other) is None
+    (tmp_path / "conditioning.json").write_text("{")
+    assert read_conditioning(tmp_path / "conditioning.json", training_set) is None
+
+
+def test_a_model_folder_says_how_it_was_made(run_folder: Path, training_set: TrainingSet, preset_file: Path) -> None:
+    found = load_model(run_folder / "model").what.provenance
+    assert found | {"preset": str(preset_file), "condition": "frames", "seed": "0", "steps": "6"} == found
+    assert found["data"] == training_set.digest and {"clipsonic", "torch", "diffusers"} <= set(found)

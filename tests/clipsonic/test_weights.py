@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,21 @@ def test_fetching_asks_for_the_files_that_are_needed(monkeypatch: pytest.MonkeyP
     assert fetch(BIGVGAN) == tmp_path and fetch("karlo", "v1") == tmp_path
     assert asked[0] == ("nvidia/bigvgan_v2_24khz_100band_256x", None, ["config.json", "bigvgan_generator.pt"])
     assert asked[1] == (PUBLISHED["karlo"].repository, "v1", [f"{part}/*" for part in PARTS])
+
+
+def test_a_model_folder_is_fetched_when_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    asked: list[tuple[str, str | None, list[str]]] = []
+
+    def download(name: str, revision: str | None = None, allow_patterns: list[str] | None = None) -> str:
+        asked.append((name, revision, allow_patterns or []))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert run(["weights", "fetch", "--model", "someone/clipsonic", "--revision", "v2"]) == 0
+    assert asked == [("someone/clipsonic", "v2", ["*.json", "*.safetensors"])]
+    assert "'clipsonic' is no hub repository" in refused("weights", "fetch", "--model", "clipsonic")
 
 
 def test_a_clip_is_fetched_by_open_clip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
