@@ -109,8 +109,7 @@ class PreparedPairs:
         return self._data.ids[row]
 
     def images(self, rows: Rows, choices: NDArray[np.float64]) -> Vectors:
-        frames = self._data.frames_of(rows)
-        return np.stack([each[int(choice * len(each))] for each, choice in zip(frames, choices, strict=True)])
+        return self._data.frame_of(rows, choices)
 
     def texts(self, rows: Rows) -> Vectors:
         return self._data.vectors("clip_text", rows)

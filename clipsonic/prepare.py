@@ -74,7 +74,8 @@ def prepare(
 
     Args:
         workers: processes of this rank; each holds a CLIP of its own.
-        report: called with (items done, items to do) of this rank, first with what an earlier call has done.
+        report: called with (items done, items to do) of this rank, first with what an earlier call has done; then, on
+            rank 0, with those of all ranks while it waits for them.
 
     Returns:
         The counts, on rank 0, which waits for the others; None on the others.
@@ -101,7 +102,7 @@ def prepare(
         write_shards(part, folder, to_do, how, columns, workers, lambda n: report(ready + n, total) if report else None)
         if place.rank:
             return None
-        records = _gather(part, shards)
+        records = _gather(part, shards, report)
         return _finish(part, out, shards, records, how, columns, plan)
 
 
@@ -181,14 +182,16 @@ def _claimed(part: Path, plan: dict[str, str], place: Place) -> Iterator[None]:
         yield
 
 
-def _gather(part: Path, shards: Sequence[Shard]) -> list[Record]:
+def _gather(part: Path, shards: Sequence[Shard], report: Report | None) -> list[Record]:
     """The records of all shards; those of other ranks are waited for."""
-    found: list[Record] = []
-    for shard in shards:
-        while (record := read_record(part, shard)) is None:
-            time.sleep(_POLL_S)
-        found.append(record)
-    return found
+    found = [read_record(part, shard) for shard in shards]
+    while None in found:
+        if report is not None:
+            done = [shard for shard, record in zip(shards, found, strict=True) if record is not None]
+            report(_count(done), _count(shards))
+        time.sleep(_POLL_S)
+        found = [record or read_record(part, shard) for shard, record in zip(shards, found, strict=True)]
+    return [record for record in found if record is not None]
 
 
 def _finish(

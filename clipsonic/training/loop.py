@@ -19,11 +19,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.distributed import all_gather_object
 
-from clipsonic.checkpoint import load_checkpoint, save_checkpoint
+from clipsonic.checkpoint import load_checkpoint
 from clipsonic.training.config import TrainingConfig
 from clipsonic.training.log import Listener, Report, RunLog
 from clipsonic.training.objective import Objective
 from clipsonic.training.prefetch import Prefetch
+from clipsonic.training.saver import Saver
 from clipsonic.training.stop import Stopped, heed_signals
 from clipsonic.training.strategy import StrategyName, launch
 from clipsonic.training.trainee import Trainee
@@ -78,12 +79,14 @@ def fit(
     try:
         with (
             heed_signals() as asked,
+            Saver(run / CHECKPOINT, run / PREVIOUS) as saver,
             Prefetch(lambda ahead: objective.draw(ahead, part), step, config.steps) as batches,
         ):
             while step < config.steps:
                 batch = batches.take()
                 loss, norm, stop = _agree(fabric, *trainee.gradients(batch), asked())
                 if not (math.isfinite(loss) and math.isfinite(norm)):
+                    saver.wait()
                     found = f"loss is {loss} and gradient norm {norm} in step {step + 1} of {run}"
                     _refuse(fabric, found, trainee.losses(batch), objective.items(step, part), _remedy(run, config))
                 trainee.update(rate := learning_rate(step, config))
@@ -95,13 +98,16 @@ def fit(
                     log.write(told)
                     if report is not None:
                         report(told)
+                saver.check()
                 if step % config.save_every == 0 or last or stop:
+                    saver.wait()  # before there are two states in memory
                     whole = trainee.state(first)
                     if first:
-                        whole |= {"plan": plan, "step": step, "seconds": tally.seconds}
-                        save_checkpoint(run / CHECKPOINT, whole, run / PREVIOUS)
+                        saver.save(whole | {"plan": plan, "step": step, "seconds": tally.seconds})
                     del whole
-                    fabric.barrier()
+                    if last or stop:
+                        saver.wait()
+                        fabric.barrier()
                 if _rendering_due(step, config) and (shown := trainee.averaged(first)) is not None and log is not None:
                     _render(objective, shown.to(fabric.device), run, step, config, log)
                 if stop and not last:

@@ -17,13 +17,14 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def gather(value: Any, keep: bool) -> Any:
-    """Nested mappings and lists with every sharded tensor made whole, on the CPU; all processes must call it together.
+    """Nested mappings and lists with every tensor copied to the CPU, a sharded one whole; all processes must call it
+    together.
 
     `keep`: False takes part in the exchange and returns nothing of use, which spares the memory.
     """
     if isinstance(value, Tensor):
         whole = value.full_tensor() if isinstance(value, DTensor) else value
-        return whole.detach().cpu() if keep else None
+        return whole.detach().to("cpu", copy=True) if keep else None
     if isinstance(value, Mapping):
         return {key: gather(item, keep) for key, item in value.items()}
     if isinstance(value, list | tuple):

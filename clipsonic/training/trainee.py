@@ -37,7 +37,7 @@ class Trainee:
         if config.activation_checkpointing:
             self.network.enable_gradient_checkpointing()  # type: ignore[operator]  # of diffusers' networks
         for part in (blocks(self.network) if strategy == "fsdp" else [self.network]) if compile else []:
-            part.compile()
+            part.compile(dynamic=False)  # a smaller last micro-batch has kernels of its own, which come sooner
         self.model = fabric.setup_module(self.network)
         on_gpu = fabric.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(  # made after FSDP has put shards in place of the weights
@@ -89,7 +89,10 @@ class Trainee:
         return [float(self._objective.loss(self.model, piece)) for piece in pieces]
 
     def state(self, keep: bool) -> dict[str, Any]:
-        """What a checkpoint holds of this, whole and on the CPU, where `keep`; all processes must call it together."""
+        """A copy of what a checkpoint holds of this, whole and on the CPU, where `keep`.
+
+        All processes must call it together.
+        """
         held = {
             "model": self.network.state_dict(),
             "optimizer": optimizer_state(self.optimizer),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +22,8 @@ from clipsonic.mel import MelConfig
 from clipsonic.network import NetworkConfig, build_network
 from clipsonic.pipeline import CLIPSonicPipeline
 from clipsonic.prior import build_prior
+from clipsonic.prior_folder import PriorRecord, write_record
+from clipsonic.prior_preset import PriorSampling
 from clipsonic.settings import Conditioning, Settings
 from clipsonic_benchmarks.errors import BenchmarkError
 from clipsonic_benchmarks.registry import SYSTEMS, load
@@ -125,9 +129,25 @@ def test_seeds_change_what_is_generated(make: Callable[..., Any]) -> None:
     assert not np.allclose(system.generate(items[:1], 0)[0].samples, system.generate(items[:1], 1)[0].samples)
 
 
-def test_an_identity_holds_route_weights_and_settings(make: Callable[..., Any], model: Path, tmp_path: Path) -> None:
-    import shutil
+def test_an_identity_tells_how_the_priors_of_the_folder_are_sampled(
+    make: Callable[..., Any], model: Path, tmp_path: Path
+) -> None:
+    """An attached prior's own record goes before the settings, as in sampling."""
+    other = tmp_path / "attached"
+    shutil.copytree(model, other)
+    how = PriorSampling(guidance_scale=1.5, steps=2, samples=3)
+    record = PriorRecord(
+        "tiny", None, DIM, 9, **asdict(how), image_mean=(0.1,) * DIM, text_mean=(0.2,) * DIM, scores={}
+    )
+    write_record(record, other / "prior_pd")
+    told = {name: make(name, str(other))[0].identity() for name in ("clipsonic-pd", "clipsonic-sd", "clipsonic-zs")}
+    assert told["clipsonic-pd"].items() >= {f"prior_{key}": value for key, value in asdict(how).items()}.items()
+    assert module.pipeline(other).prior_sampling("text+prior-pd") == how
+    for name in ("clipsonic-sd", "clipsonic-zs"):
+        assert told[name]["prior_steps"] == 3 and "prior_samples" not in told[name]
 
+
+def test_an_identity_holds_route_weights_and_settings(make: Callable[..., Any], model: Path, tmp_path: Path) -> None:
     identities = [dict(make(name)[0].identity()) for name in MODEL_SYSTEMS if name != "clip-tta"]
     assert len({json.dumps(one, sort_keys=True) for one in identities}) == len(identities)
     other = tmp_path / "other"
@@ -179,8 +199,6 @@ def test_a_folder_without_a_model_is_one_line(make: Callable[..., Any], tmp_path
 
 
 def test_a_broken_model_folder_is_one_line(make: Callable[..., Any], model: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(model, tmp_path / "broken")
     next((tmp_path / "broken" / "unet").glob("*.safetensors")).write_bytes(b"not weights")
     system, items = make("clipsonic-iq", str(tmp_path / "broken"))

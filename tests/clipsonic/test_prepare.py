@@ -172,14 +172,17 @@ def test_workers_change_nothing(tmp_path: Path, many: Path, how: Preparation, wh
 def test_ranks_change_nothing(tmp_path: Path, many: Path, how: Preparation, whole: Path) -> None:
     """Rank 0 waits for what rank 1 has not done yet; they meet in the file system alone."""
     found: list[Prepared | None] = []
+    told: list[tuple[int, int]] = []
 
     def rank_0() -> None:
-        found.append(prepare(many, items_of_folder(many), tmp_path / "data", how, place=Place(0, 2)))
+        items, out = items_of_folder(many), tmp_path / "data"
+        found.append(prepare(many, items, out, how, place=Place(0, 2), report=lambda *done: told.append(done)))
 
     waiting = threading.Thread(target=rank_0)
     waiting.start()
-    while len(list((tmp_path / ".data.part" / "records").glob("*.json"))) < 4:  # rank 0 has done its share
+    while not told or told[-1][1] < 20:  # rank 0 has done its share, and tells of everybody's
         assert waiting.is_alive()
+    assert told[-1][0] == max(done for done, total in told if total < 20)
     assert not (tmp_path / "data").exists()
     assert prepare(many, items_of_folder(many), tmp_path / "data", how, place=Place(1, 2)) is None
     waiting.join()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from datasets import load_from_disk
+from numpy.typing import NDArray
 
 from clipsonic.clip import FrozenClip
 from clipsonic.clips import Preparation
@@ -59,12 +61,43 @@ def test_rows_come_in_the_order_asked_for(prepared: PreparedData) -> None:
     assert prepared.captions(rows) == ["the more/stereo", "the high", "the more/stereo"]
 
 
+def test_one_frame_of_each_row_is_that_of_its_list(
+    tmp_path: Path,
+    make_video: Callable[..., None],
+    make_tone: Callable[..., NDArray[np.float32]],
+    clip_folder: Path,
+    preset: Preset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where every clip lies in a part of the file of its own, and where several lie in one."""
+    (tmp_path / "videos").mkdir()
+    for name, seconds in (("long", 2.0), ("short", 0.5)):
+        colours = tuple((index * 30, 200, 30) for index in range(int(4 * seconds)))
+        make_video(tmp_path / "videos" / f"{name}.mp4", make_tone(300, seconds), colours)
+    found = []
+    for batch in (1, 64):
+        monkeypatch.setattr("clipsonic.shards.BATCH", batch)
+        how = Preparation(preset.mel, str(clip_folder), 4.0, "all")
+        prepare(tmp_path / "videos", items_of_folder(tmp_path / "videos"), tmp_path / f"data-{batch}", how)
+        data = PreparedData(tmp_path / f"data-{batch}")
+        lists = data.frames_of(np.arange(len(data)))
+        assert {len(each) for each in lists} == {1, 2}
+        rows, choices = np.arange(3 * len(data)) % len(data), np.linspace(0, 0.99, 3 * len(data))
+        expected = [lists[row][int(choice * len(lists[row]))] for row, choice in zip(rows, choices, strict=True)]
+        np.testing.assert_array_equal(data.frame_of(rows, choices), expected)
+        np.testing.assert_array_equal(data.vectors("clip_middle", rows), [each[len(each) // 2] for each in lists] * 3)
+        found.append(data)
+    parts = [data._columns["id"].data.column("id").num_chunks for data in found]
+    assert parts[0] == len(found[0]) > parts[1] > 1
+
+
 def test_what_is_read_is_the_readers_own(prepared: PreparedData) -> None:
     """The map is read-only: arrays over it would fail in training, at the first operation in place."""
     rows = np.arange(3)
     prepared.log_mels(rows).zero_()
     prepared.vectors("clip_middle")[:] = 0
     prepared.frames_of(rows)[0][:] = 0
+    prepared.frame_of(rows, np.zeros(3))[:] = 0
     assert prepared.log_mels(rows).any() and prepared.vectors("clip_middle").any()
 
 

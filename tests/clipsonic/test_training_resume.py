@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from clipsonic.checkpoint import load_checkpoint
+from clipsonic.checkpoint import State, load_checkpoint, save_checkpoint
 from clipsonic.pipeline import load_model
 from clipsonic.preset import Preset
 from clipsonic.training.clipsonic import train
@@ -102,9 +103,49 @@ def test_kill_9(tmp_path: Path, run_folder: Path, training_set: TrainingSet, pre
         env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 4
+    files = [tmp_path / name for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors")]
+    last = next(file for file in files if file.exists())
+    assert load_checkpoint(last)["step"] in (2, 4)  # that of 4 may not have been whole yet
     train(preset, training_set, tmp_path, seed=0, accelerator="cpu")
     assert_same_run(tmp_path, run_folder)
+
+
+def test_steps_are_taken_while_a_checkpoint_is_written(
+    tmp_path: Path, training_set: TrainingSet, preset: Preset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint of step 2 is written after step 3 was taken, and is still that of step 2."""
+    for name in ("quick", "slow"):
+        ahead = threading.Event()
+
+        def save(path: Path, state: State, previous: Path, ahead: threading.Event = ahead) -> None:
+            assert ahead.wait(60), "the training waits for its checkpoint"
+            save_checkpoint(path, state, previous)
+
+        def report(told: Report, name: str = name, ahead: threading.Event = ahead) -> None:
+            if told.step == (3 if name == "slow" else 1):
+                ahead.set()
+            if told.step == 3:
+                raise Killed
+
+        monkeypatch.setattr("clipsonic.training.saver.save_checkpoint", save)
+        with pytest.raises(Killed):
+            train(preset, training_set, tmp_path / name, seed=0, report=report, accelerator="cpu")
+        assert load_checkpoint(tmp_path / name / "checkpoint.safetensors")["step"] == 2
+    quick, slow = weights(tmp_path / "quick"), weights(tmp_path / "slow")
+    assert all(torch.equal(quick[name], slow[name]) for name in quick)
+
+
+def test_what_a_thread_could_not_write_ends_the_training(
+    tmp_path: Path, training_set: TrainingSet, preset: Preset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path, state: State, previous: Path) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr("clipsonic.training.saver.save_checkpoint", fails)
+    told: list[int] = []
+    with pytest.raises(OSError, match="no room"):
+        train(preset, training_set, tmp_path, seed=0, report=lambda each: told.append(each.step), accelerator="cpu")
+    assert told in ([1, 2, 3], [1, 2, 3, 4])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

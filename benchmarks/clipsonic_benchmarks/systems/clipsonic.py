@@ -83,6 +83,14 @@ def model_identity(folder: Path) -> dict[str, str | int | float | None]:
     return identity | {"clip": settings["clip"], "clip_sha256": _clip_digest(settings["clip"])}
 
 
+def prior_sampling(folder: Path, prior: str | None) -> dict[str, str | int | float | None]:
+    """How a model folder's prior is sampled where its `prior.json` says so, which goes before the settings."""
+    if prior is None or not (record := folder / prior / "prior.json").is_file():
+        return {}
+    told = json.loads(record.read_text())
+    return {f"prior_{key}": told[key] for key in ("guidance_scale", "steps", "samples")}
+
+
 def _clip_digest(name: str | None) -> str | None:
     """Digest of the CLIP's folder; None where there is none, or where its name alone says which it is."""
     import clipsonic
@@ -174,7 +182,8 @@ class Routed(_Model):
     """A CLIPSonic asked by one route."""
 
     def identity(self) -> Mapping[str, str | int | float | None]:
-        return {"route": ROUTES[self.name], **super().identity()}
+        route = ROUTES[self.name]
+        return {"route": route, **super().identity(), **prior_sampling(self.folder, PRIORS.get(route))}
 
     def group(self, items: Sequence[Item], seed: int) -> list[Sound]:
         return self.sounds(route_condition(self.pipe, ROUTES[self.name], items, seed), items, seed)
