@@ -56,7 +56,7 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
     """A trained CLIPSonic with its priors. `from_pretrained` and `save_pretrained` read and write a model folder.
 
     `to(device)` moves it; noise is drawn on the CPU in float32 wherever it runs, so every device starts alike.
-    `unet.compile()` (torch's own) makes long runs faster.
+    `unet.compile(dynamic=False)` (torch's own) makes long runs faster.
     """
 
     _optional_components = ["prior_pd", "prior_sd"]  # noqa: RUF012 - diffusers' own name and type
@@ -272,8 +272,8 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
     ) -> GeneratedAudio:
         """Generate one sound per id. Noise is addressed by (seed, id): neither order nor company changes a sound.
 
-        Every batch has `batch_size` rows, the last one filled up, so the arithmetic of an item does not depend on the
-        others. Another `batch_size` changes the log-mel in its sixth digit, and with it the phases the vocoder finds.
+        Every batch has `batch_size` rows, the last one filled up, so on a CPU the arithmetic of an item does not depend
+        on the others. Another `batch_size` changes the log-mel in its sixth digit, and so the phases the vocoder finds.
 
         Args:
             condition: unit vectors (items, dim), or None for unconditional sounds.

@@ -75,8 +75,8 @@ def _draw(
     scheduler.set_timesteps(steps)
     sample = addressed_noise(seed, ids, purpose, (text.shape[1],)).to(text.device) * scheduler.init_noise_sigma
     both = torch.cat([torch.zeros_like(text), text])
-    for timestep in scheduler.timesteps:
-        empty, told = prior(torch.cat([sample, sample]), timestep, both).predicted_image_embedding.chunk(2)
+    for timestep, there in zip(scheduler.timesteps, scheduler.timesteps.to(text.device), strict=True):
+        empty, told = prior(torch.cat([sample, sample]), there, both).predicted_image_embedding.chunk(2)
         sample = scheduler.step(empty + guidance_scale * (told - empty), timestep, sample).prev_sample
     return torch.nn.functional.normalize(prior.post_process_latents(sample), dim=-1)
 

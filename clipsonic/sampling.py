@@ -51,10 +51,11 @@ def sample_patches(
     """
     sample = noise * scheduler.init_noise_sigma
     draws = {"generator": list(generators)} if "generator" in inspect.signature(scheduler.step).parameters else {}
-    for timestep in scheduler.timesteps:
+    there = scheduler.timesteps.to(noise.device)  # once: a copy in every evaluation would make the host wait for a GPU
+    for timestep, told in zip(scheduler.timesteps, there, strict=True):
         inputs = scheduler.scale_model_input(sample, timestep)
         with _autocast(noise.device, precision):
-            guess = guided(network, inputs, timestep, asked, guidance_scale)
+            guess = guided(network, inputs, told, asked, guidance_scale)
         sample = scheduler.step(guess.float(), timestep, sample, **draws).prev_sample
     return torch.as_tensor(sample)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from clipsonic.commands.console import Json, start_progress, tell
+
+_CLIP_BYTES: Final = 3e9
+"""Of a GPU's memory, for one worker's ViT-L/14 in float32 with a batch of pictures."""
 
 
 class Cut(StrEnum):
@@ -106,12 +109,15 @@ def _own(device: str) -> str:
 def _workers(videos: int, device: str) -> int:
     """One a core, shared by the ranks of this machine; few videos are done before a second process has started.
 
-    On a GPU, one: each worker holds a CLIP there, and as many as there are cores may not fit.
+    On a GPU, at most as many as its free memory holds CLIPs.
     """
+    most = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if device.startswith("cuda"):
-        return 1
-    cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(cores, videos // 16))
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        most = min(most, int(0.8 * free / _CLIP_BYTES))
+    return max(1, min(most, videos // 16))
 
 
 def _kinds(out: Path) -> str:

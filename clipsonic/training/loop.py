@@ -2,7 +2,8 @@
 
 `fit` trains any `Objective` (a CLIPSonic, a prior) in one process, with DDP or with FSDP2. What a step sees is a
 function of (seed, step), so the same command continues a run that was killed. With the same number of processes on the
-same machine it ends bit for bit where an unbroken run ends; with another, up to the order in which numbers are added.
+same machine it ends on a CPU bit for bit where an unbroken run ends; with another number, and on a GPU, whose kernels
+add in no fixed order, up to rounding.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Final, NoReturn
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.distributed import all_gather_object
+from torch.distributed import all_gather_object, all_reduce
 
 from clipsonic.checkpoint import load_checkpoint
 from clipsonic.training.config import TrainingConfig
@@ -80,7 +81,7 @@ def fit(
         with (
             heed_signals() as asked,
             Saver(run / CHECKPOINT, run / PREVIOUS) as saver,
-            Prefetch(lambda ahead: objective.draw(ahead, part), step, config.steps) as batches,
+            Prefetch(lambda ahead: trainee.staged(objective.draw(ahead, part)), step, config.steps) as batches,
         ):
             while step < config.steps:
                 batch = batches.take()
@@ -157,9 +158,9 @@ class _Tally:
 def _agree(fabric: Fabric, loss: Tensor, norm: Tensor, asked: bool) -> tuple[float, float, bool]:
     """Mean loss over the processes, gradient norm, and whether any process was asked to stop: the same for all."""
     mine = torch.stack([loss.float(), norm.float(), torch.full_like(loss, float(asked), dtype=torch.float32)])
-    everyones = fabric.all_reduce(mine)
-    assert isinstance(everyones, Tensor)
-    mean, same, share = everyones.tolist()
+    if fabric.world_size > 1:
+        all_reduce(mine)  # Fabric's own would wait at a barrier first, in every step
+    mean, same, share = (mine / fabric.world_size).tolist()
     return mean, same, share > 0
 
 

@@ -17,7 +17,8 @@ class Objective(Protocol):
     """What `fit` trains.
 
     Its randomness is a function of (seed, step), never of what was drawn before, so a run that was killed sees what an
-    unbroken run sees. `draw` is called from a thread, ahead of its step; everything else from the thread of `fit`.
+    unbroken run sees. `draw` is called from several threads at once, ahead of its step, and changes nothing; everything
+    else from the thread of `fit`.
     """
 
     def build(self) -> torch.nn.Module:

@@ -48,6 +48,12 @@ class Trainee:
             load_optimizer_state(self.optimizer, state["optimizer"])
             load_average(self.average, state["ema"])
 
+    def staged(self, batch: Batch) -> Batch:
+        """A batch from where a GPU can take it while the host goes on; may be called in any thread."""
+        if self._fabric.device.type != "cuda":
+            return batch
+        return {name: values.pin_memory() for name, values in batch.items()}
+
     def gradients(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Put clipped gradients of the mean loss in place.
 
@@ -86,7 +92,8 @@ class Trainee:
         """The loss of each item of a batch, one at a time."""
         count = len(next(iter(batch.values())))
         pieces = (self._on_device(batch, slice(k, k + 1)) for k in range(count))
-        return [float(self._objective.loss(self.model, piece)) for piece in pieces]
+        with torch.compiler.set_stance("force_eager"):  # kernels for one item would take minutes, for one use
+            return [float(self._objective.loss(self.model, piece)) for piece in pieces]
 
     def state(self, keep: bool) -> dict[str, Any]:
         """A copy of what a checkpoint holds of this, whole and on the CPU, where `keep`.

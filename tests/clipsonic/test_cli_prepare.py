@@ -97,9 +97,16 @@ def test_the_clip_is_that_of_the_preset(tmp_path: Path, videos: Path, preset_fil
     assert PreparedData(out).clip == str(clip_folder)
 
 
-def test_a_gpu_has_one_worker() -> None:
+def test_a_gpu_has_as_many_workers_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each holds a CLIP there, and one a core, sixteen of ViT-L/14, is beyond most GPUs."""
-    assert _workers(1000, "cuda:0") == 1 <= _workers(1000, "cpu")
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    found = []
+    for free in (2e9, 12e9, 80e9):
+        monkeypatch.setattr("torch.cuda.mem_get_info", lambda device, free=free: (int(free), int(1e11)))
+        found.append(_workers(1000, "cuda:0"))
+    assert found == [1, 3, 16] and _workers(1000, "cpu") == 16
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert _workers(1000, "cuda:0") == 2
 
 
 # Mistakes
