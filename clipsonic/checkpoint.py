@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,20 @@ def give_usual_mode(folder: Path) -> None:
     probe.unlink()
     for file in folder.rglob("*.safetensors"):
         file.chmod(mode)
+
+
+@contextmanager
+def named_if_unwritten(path: Path) -> Iterator[None]:
+    """Name what is being written, where the libraries that write it say only that they could not.
+
+    Raises:
+        OSError: one line, in the place of any OSError or SafetensorError.
+    """
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error  # the first of a list of files
+        raise OSError(f"{path} cannot be written ({why}): make room, and repeat the command") from error
 
 
 def save_checkpoint(path: Path, state: State, previous: Path | None = None) -> None:
@@ -121,3 +136,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     restored = _restore(json.loads(metadata["tree"]), tensors)
     assert isinstance(restored, dict)
     return restored
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote that has no tensor in it, by its key at the top; reads no tensor.
+
+    Raises:
+        ValueError: if the file is not such a checkpoint.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tree = json.loads((file.metadata() or {})["tree"])
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{path} is not a checkpoint: {error}") from error
+    return {key: _restore(value, {}) for key, value in tree["__map__"] if _TENSOR not in json.dumps(value)}

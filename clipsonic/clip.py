@@ -105,7 +105,7 @@ class FrozenClip:
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts; longer ones are cut at the context length, as CLIP does."""
+        """Embed texts; of those that `cut_texts` names, the beginning."""
         found = [
             self.model.encode_text(
                 self._tokenize(list(texts[start : start + self._batch])).to(self.device), normalize=True
@@ -113,6 +113,21 @@ class FrozenClip:
             for start in range(0, len(texts), self._batch)
         ]
         return np.asarray(torch.cat(found).float().cpu().numpy())
+
+    def cut_texts(self, texts: Sequence[str]) -> list[int]:
+        """Which texts are longer than CLIP's context, so that it reads their beginning alone; by place, in order.
+
+        A text that is cut fills more of a longer context, compared with a text of no words (tokenizers differ in what
+        they fill up with).
+        """
+        found = []
+        for start in range(0, len(texts), self._batch):
+            part = ["", *texts[start : start + self._batch]]
+            read = self._tokenize(part)
+            more = self._tokenize(part, context_length=read.shape[1] + 2)
+            filled, would_fill = ((tokens[1:] != tokens[:1]).sum(1) for tokens in (read, more))
+            found += [start + row for row in torch.nonzero(would_fill > filled)[:, 0].tolist()]
+        return found
 
 
 def _from_folder(folder: Path) -> tuple[Any, Any, Any]:

@@ -2,14 +2,15 @@
 
 `first` takes one clip, from where the item begins. `all` goes on, clip after clip without overlap, to the end of the
 item; what is left at the end is a clip if it lacks less than a tenth, padded with silence, and else is not used. The
-first clip has the item's id whatever is cut, clip k (from 1) has `ID+000k`: an id depends on its video alone.
+first clip has the item's id whatever is cut, clip k (from 1) has `ID+000k`: an id depends on its video alone. Nothing
+of a clip is from after the item's end.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -74,14 +75,28 @@ def cut_item(folder: Path, item: Item, how: Preparation, log_mel: LogMel) -> Ite
     if item.fault is not None:
         yield Skipped(item.id, item.video, item.kind, item.fault)
         return
+    length_s = math.inf if item.end_s is None else item.end_s - item.start_s
+    if length_s * how.mel.rate_hz < _ENOUGH * how.mel.samples:
+        reason = f"too short: {length_s:.2f} s are listed, {how.seconds:.2f} s needed"
+        yield Skipped(item.id, item.video, "too short", reason)
+        return
     found = read_clips(
-        folder / item.video, how.mel.rate_hz, how.frames_per_second, how.seconds, item.start_s, _most(item, how)
+        folder / item.video,
+        how.mel.rate_hz,
+        how.frames_per_second,
+        how.seconds,
+        item.start_s,
+        _most(length_s, how),
+        length_s,
     )
     index = 0
     while True:
         id = item.id if index == 0 else f"{item.id}+{index:04d}"
         try:
             video = next(found, None)
+            if video is not None and math.isfinite(length_s):
+                inside = round((length_s - index * how.seconds) * how.mel.rate_hz)
+                video = replace(video, samples=video.samples[:inside])
             if video is None or (index and len(video.samples) < _ENOUGH * how.mel.samples):
                 return
             samples, lacking = clip_of(video, how.mel)
@@ -97,13 +112,13 @@ def cut_item(folder: Path, item: Item, how: Preparation, log_mel: LogMel) -> Ite
         index += 1
 
 
-def _most(item: Item, how: Preparation) -> int | None:
-    """How many clips an item can have; None where only its file's end decides."""
+def _most(length_s: float, how: Preparation) -> int | None:
+    """How many clips an item of this length can have; None where only its file's end decides."""
     if how.cut == "first":
         return 1
-    if item.end_s is None:
+    if math.isinf(length_s):
         return None
-    return max(1, math.floor((item.end_s - item.start_s) / how.seconds + 1 - _ENOUGH))
+    return math.floor(length_s / how.seconds + 1 - _ENOUGH)
 
 
 def clip_of(video: Video, mel: MelConfig) -> tuple[Samples, int]:

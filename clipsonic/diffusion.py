@@ -142,6 +142,19 @@ def make_sampler(name: str, diffusion: Diffusion) -> SchedulerMixin:
     return sampler.scheduler(**config, **sampler.options)
 
 
+def sampler_name(scheduler: SchedulerMixin, diffusion: Diffusion) -> str:
+    """The name in `SAMPLERS` that makes this very scheduler, or else its class."""
+    for name in SAMPLERS:
+        made = make_sampler(name, diffusion)
+        if type(made) is type(scheduler) and _said(made) == _said(scheduler):
+            return name
+    return type(scheduler).__name__
+
+
+def _said(scheduler: SchedulerMixin) -> dict[str, Any]:
+    return {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
+
+
 def _levels_with_signal(diffusion: Diffusion) -> int:
     log_signal = diffusion.signal_to_noise(torch.arange(diffusion.timesteps)).double().log() / 2
     return int((log_signal >= LEAST_LOG_SIGNAL).sum())

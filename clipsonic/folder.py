@@ -12,6 +12,7 @@ named like the label is meant.
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_left
 from collections import defaultdict
@@ -43,8 +44,27 @@ def find_videos(folder: Path) -> dict[str, Path]:
     return found
 
 
+def files_below(folder: Path) -> list[Path]:
+    """All files below a folder, sorted. Links to folders are followed, after the folders that are no links; a folder
+    that is come to again is left out, so a link to its own parent ends."""
+    found: list[Path] = []
+    seen, starts = set[str](), [folder]
+    while starts:
+        links: list[Path] = []
+        for start in starts:
+            for place, folders, files in os.walk(start):
+                if (real := os.path.realpath(place)) in seen:
+                    folders.clear()
+                    continue
+                seen.add(real)
+                found += [Path(place, name) for name in files]
+                links += [path for name in folders if (path := Path(place, name)).is_symlink()]
+        starts = sorted(links)
+    return sorted(found)
+
+
 def _video_files(folder: Path) -> list[Path]:
-    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
+    return [p for p in files_below(folder) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
 
 
 @dataclass(frozen=True)

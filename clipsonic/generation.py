@@ -1,6 +1,6 @@
 """A folder of generated sounds, with a manifest that the benchmark and the metrics read.
 
-    plan.json      what decides the sounds: model and its digest, route, prior, seed, sampler, queries; written first
+    plan.json      what decides the sounds: model and its digest, route, seed, sampler, queries; written with the first
     ID.wav         one sound for each query, 16-bit, mono
     manifest.csv   columns id, file, and caption or image where the queries have them; written last
 
@@ -16,8 +16,10 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from clipsonic.queries import Pictures, Queries, Texts
@@ -30,6 +32,18 @@ if TYPE_CHECKING:
 PLAN: Final = "plan.json"
 MANIFEST: Final = "manifest.csv"
 _OTHERS: Final = ("prepared.json", "model_index.json", "prior.json")
+_MOST_BYTES: Final = 255
+"""Of a file's name, on all file systems in use."""
+_TOLD: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "model_sha256": "model",
+        "prior_weights": "prior",
+        "prior_sampling": "sampling of the prior",
+        "vocoder_weights": "vocoder",
+        "queries_sha256": "queries",
+    }
+)
+"""What users know the keys of a plan by, where it is another name."""
 Make = Callable[[Sequence[int]], "GeneratedAudio"]
 """Rows of the queries to their sounds."""
 
@@ -52,13 +66,17 @@ def write_sounds(
         ValueError: the folder holds other sounds.
     """
     files = {name: out / f"{name}.wav" for name in queries.ids}
-    _begin(out, {"schema": 1, **plan, "queries_sha256": queries_digest(queries)}, files)
+    plan = whole_plan(plan, queries)
+    check_plan(out, plan)
     left = [row for row, path in enumerate(files.values()) if not path.is_file()]
     if advance is not None:
         advance(len(files) - len(left))
     for start in range(0, len(left), batch_size):
         rows = left[start : start + batch_size]
         made = make(rows)
+        if start == 0:  # a command that makes no sound leaves no plan
+            out.mkdir(parents=True, exist_ok=True)
+            replace_text(out / PLAN, json.dumps(plan, indent=1) + "\n")
         for row, samples in zip(rows, made.samples, strict=True):
             write_wav(files[queries.ids[row]], samples, made.rate_hz)
         if advance is not None:
@@ -67,36 +85,104 @@ def write_sounds(
     return files
 
 
-def check_place(out: Path) -> None:
-    """Refuse to write sounds into prepared data, a model folder or a prior folder.
+def whole_plan(plan: dict[str, Any], queries: Queries) -> dict[str, Any]:
+    """The content of `plan.json`: what decides the sounds, with the digest of the queries."""
+    return {"schema": 1, **plan, "queries_sha256": queries_digest(queries)}
+
+
+def check_place(out: Path, seeds: int = 1) -> None:
+    """Refuse a place that cannot be one for sounds, before anything is made.
+
+    Raises:
+        ValueError: a file; or within prepared data, a model folder or a prior folder; or a folder that is not empty and
+            has no plan, or has one where each of several `seeds` has a folder of its own.
+    """
+    _check_outside(out, "folder of sounds")
+    if out.suffix.lower() == ".wav":
+        if out.is_dir():
+            raise ValueError(f"--out {out} is a folder: give the name of a file, or another folder")
+        return
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file that is there already: give a folder, or X.wav for one sound")
+    if seeds > 1 and (out / PLAN).is_file():
+        raise ValueError(
+            f"{out} holds sounds of one seed, and each of {seeds} has a folder in it: choose another --out"
+        )
+    if seeds == 1 or not any(out.glob(f"seed-*/{PLAN}")):
+        _check_own(out)
+
+
+def check_run_place(out: Path) -> None:
+    """Refuse to train in prepared data, a model folder, a prior folder or a folder of sounds.
 
     Raises:
         ValueError: naming the folder.
     """
+    _check_outside(out, "folder of a training")
+    if plan := next(out.glob(PLAN), None) or next(out.glob(f"seed-*/{PLAN}"), None):
+        raise ValueError(f"--out {out} holds {plan}, and so sounds: choose another --out")
+
+
+def _check_outside(out: Path, what: str) -> None:
     for folder in (out.resolve(), *out.resolve().parents):
         if mark := next((name for name in _OTHERS if (folder / name).is_file()), None):
-            raise ValueError(
-                f"--out {out} is in {folder}, which holds a {mark} and is no folder of sounds: choose another --out"
-            )
+            raise ValueError(f"--out {out} is in {folder}, which holds a {mark} and is no {what}: choose another --out")
 
 
-def _begin(out: Path, plan: dict[str, Any], files: dict[str, Path]) -> None:
-    path = out / PLAN
-    if path.is_file():
-        found = json.loads(path.read_text())
-        differs = [key for key in {**plan, **found} if plan.get(key) != found.get(key)]
-        if differs and any(out.rglob("*.wav")):
-            raise ValueError(
-                f"{out} holds sounds of another {' and '.join(differs)}: "
-                "go on with that command, or choose another --out"
-            )
-        if differs:  # of a command that failed before its first sound
-            replace_text(path, json.dumps(plan, indent=1) + "\n")
+def _visible(folder: Path) -> Iterator[Path]:
+    """What is in a folder, but what is hidden and folders in which nothing else is."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not path.name.startswith(".") and (not path.is_dir() or any(_visible(path))):
+            yield path
+
+
+def _check_own(out: Path) -> None:
+    if not (out / PLAN).is_file() and (there := next(_visible(out), None)):
+        raise ValueError(f"{there} is there already, and {out} has no {PLAN}: choose another --out")
+
+
+def check_plan(out: Path, plan: dict[str, Any], besides: Collection[str] = ()) -> None:
+    """Refuse a folder that has sounds of another plan, or anything and no plan.
+
+    Args:
+        besides: keys that may differ.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    _check_own(out)
+    if not (out / PLAN).is_file() or not any(out.rglob("*.wav")):
         return
-    if there := [str(file) for file in files.values() if file.exists()]:
-        raise ValueError(f"{there[0]} is there already, and {out} has no {PLAN}: choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps(plan, indent=1) + "\n")
+    found = json.loads((out / PLAN).read_text())
+    differs = [key for key in {**plan, **found} if key not in besides and plan.get(key) != found.get(key)]
+    if differs:
+        named = dict.fromkeys(_TOLD.get(key, key.replace("_", " ")) for key in differs)
+        raise ValueError(
+            f"{out} holds sounds of another {' and '.join(named)}: go on with that command, or choose another --out"
+        )
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Make sure that every id can name a file, and no two the same, before anything is made.
+
+    Raises:
+        ValueError: naming an id with a control character, one that is too long, or one whose file would be a folder.
+    """
+    folders = {parent.as_posix(): name for name in ids for parent in PurePosixPath(name).parents}
+    for name in ids:
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+            raise ValueError(f"id {name!r} has a control character, or one that is no text: it names a file")
+        *above, last = (len(part.encode()) for part in name.split("/"))
+        if last > (most := _MOST_BYTES - len("..wav.part")) or max(above, default=0) > _MOST_BYTES:
+            raise ValueError(
+                f"id {name[:40]!r}… names a file: expected at most {most} bytes, found {max([*above, last])}"
+            )
+        if (other := folders.get(f"{name}.wav")) is not None:
+            raise ValueError(
+                f"the sound of id {name!r} would be a file, and a folder for that of {other!r}: rename one"
+            )
+    if taken := [folders[name] for name in (PLAN, MANIFEST) if name in folders]:
+        raise ValueError(f"id {taken[0]!r}: {PLAN} and {MANIFEST} are files here: rename it")
 
 
 def manifest_text(queries: Queries, out: Path) -> str:
@@ -133,9 +219,11 @@ def weights_identity(folder: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of all files of a model or prior folder."""
+    """SHA-256 over the names and bytes of all files of a folder but hidden ones, which are not of it."""
     total = hashlib.sha256()
     for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.relative_to(folder).as_posix()}\0{found}\0".encode())

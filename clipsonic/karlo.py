@@ -131,9 +131,10 @@ class Karlo:
         generators = addressed_generators(seed, ids, f"karlo {number}")
         start = torch.stack([torch.randn(self.dim, generator=each) for each in generators])
         sample = start.to(self.prior.device) * scheduler.init_noise_sigma
-        for timestep, following in zip(scheduler.timesteps, [*scheduler.timesteps[1:], None], strict=True):
+        there = scheduler.timesteps.to(sample.device)  # once: a copy in every step would make the host wait for a GPU
+        for timestep, seen, following in zip(scheduler.timesteps, there, [*scheduler.timesteps[1:], None], strict=True):
             free, told = self.prior(
-                torch.cat([sample, sample]), timestep, vectors, states, mask
+                torch.cat([sample, sample]), seen, vectors, states, mask
             ).predicted_image_embedding.chunk(2)
             guess = free + guidance_scale * (told - free)
             sample = scheduler.step(guess, timestep, sample, prev_timestep=following, generator=generators).prev_sample
@@ -169,9 +170,13 @@ def karlo_folder(name: str) -> Path:
 
 
 def is_karlo(name: str) -> bool:
-    """Whether a name is Karlo's own, that of a hub repository, or of a folder in its layout."""
+    """Whether a name is Karlo's own, that of a hub repository, or of a folder in its layout.
+
+    The run folder of a `train-prior` has a `prior` too, with a record in it.
+    """
     folder = Path(name)
-    return name == NAME or (folder / "prior").is_dir() or (not folder.exists() and name.count("/") == 1)
+    is_laid_out = (folder / "prior").is_dir() and not (folder / "prior" / "prior.json").is_file()
+    return name == NAME or is_laid_out or (not folder.exists() and name.count("/") == 1)
 
 
 def load_karlo(name: str = NAME, device: str = "cpu") -> Karlo:

@@ -131,10 +131,26 @@ def add_captions(items: Iterable[Item], captions: Mapping[str, str]) -> list[Ite
 
 
 def read_captions(path: Path) -> dict[str, str]:
-    """Captions by id from a CSV with the columns `id` and `caption`.
+    """Captions by id from a CSV with the columns `id`, or `audiocap_id`, and `caption`.
 
     Raises:
         ValueError: naming the missing column, an id that is there twice, or a line without id or caption.
+    """
+    captions: dict[str, str] = {}
+    for number, row in read_csv(path, ("id", "caption")):
+        if row["id"] in captions:
+            raise ValueError(f"{path}: id {row['id']!r} is there twice")
+        if not row["id"] or not (row["caption"] or "").strip():
+            raise ValueError(f"{path}, line {number}: expected an id and a caption, found {row}")
+        captions[row["id"]] = row["caption"]
+    return captions
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
+    """The rows of a CSV with a header, by column, each with the line on which it ends.
+
+    Raises:
+        ValueError: if it cannot be read, or naming the columns that it lacks.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte-order mark first
@@ -143,16 +159,11 @@ def read_captions(path: Path) -> dict[str, str]:
             rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a CSV in UTF-8 ({error})") from None
-    if missing := {"id", "caption"} - set(header):
-        raise ValueError(f"{path}: column {', '.join(sorted(missing))} missing; found {', '.join(header)}")
-    captions: dict[str, str] = {}
-    for number, row in rows:
-        if row["id"] in captions:
-            raise ValueError(f"{path}: id {row['id']!r} is there twice")
-        if not row["id"] or not (row["caption"] or "").strip():
-            raise ValueError(f"{path}, line {number}: expected an id and a caption, found {row}")
-        captions[row["id"]] = row["caption"]
-    return captions
+    if "audiocap_id" in header and "id" not in header:  # AudioCaps' own name of it
+        header, rows = [*header, "id"], [(number, {**row, "id": row["audiocap_id"]}) for number, row in rows]
+    if missing := set(columns) - set(header):
+        raise ValueError(f"{path}: column {', '.join(sorted(missing))} missing; found {', '.join(header) or 'none'}")
+    return rows
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -179,6 +190,9 @@ def read_lines(path: Path) -> list[Line]:
 
 def _of_json(path: Path, found: Any) -> list[Line]:
     if isinstance(found, dict) and isinstance(found.get("videos"), dict):
+        for name, ids in found["videos"].items():
+            if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
+                raise ValueError(f"{path}: {name} of videos must be an array of YouTube ids, found {str(ids)[:80]}")
         return [
             Line(f"{name}/{youtube_id}", youtube_id=youtube_id, label=_spoken(name))
             for name, ids in found["videos"].items()

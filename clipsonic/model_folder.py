@@ -158,8 +158,15 @@ def check_part(folder: Path, part: str, kind: Any) -> None:
 def _check_weights(file: Path, kind: Any, config: dict[str, Any]) -> None:
     if not file.is_file():
         raise ValueError(f"{file} is missing")
-    with torch.device("meta"):
-        wanted = {name: tuple(value.shape) for name, value in kind.from_config(config).state_dict().items()}
+    told = file.with_name("config.json")
+    groups, channels = config.get("norm_num_groups"), config.get("block_out_channels")
+    if isinstance(groups, int) and isinstance(channels, list) and (groups < 1 or any(c % groups for c in channels)):
+        raise ValueError(f"{told}: norm_num_groups is {groups}, which does not divide block_out_channels {channels}")
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(value.shape) for name, value in kind.from_config(config).state_dict().items()}
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, NotImplementedError) as error:
+        raise ValueError(f"{told}: no {kind.__name__} can be built of these values: {first_line(error)}") from error
     try:
         with safe_open(file, "pt") as content:
             found = {name: tuple(content.get_slice(name).get_shape()) for name in content.keys()}  # noqa: SIM118

@@ -8,14 +8,16 @@ A `.npz` holds `image` and `text`, both (pairs, dim), and may hold the strings `
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
+import shlex
+import shutil
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -23,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipsonic.clip import FrozenClip
+from clipsonic.lists import read_csv
 from clipsonic.prepared import PreparedData
 from clipsonic.queries import read_picture
 from clipsonic.sounds import replace_text
@@ -53,6 +56,10 @@ class Pairs(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def groups(self) -> Rows:
+        """(rows,): rows of one number show the same thing; counted from 0 in the order in which they first come."""
+
     def name(self, row: int) -> str:
         """What a user knows the pair by."""
 
@@ -65,7 +72,11 @@ class Pairs(Protocol):
 
 @dataclass(frozen=True)
 class ArrayPairs:
-    """Pairs in two arrays, in memory or mapped, of which the rows `kept` count."""
+    """Pairs in two arrays, in memory or mapped, of which the rows `kept` count.
+
+    pictures: of the rows that count, where that is known. cut_texts: names of the pairs whose text is longer
+    than what CLIP reads, where that is known.
+    """
 
     image: Vectors
     text: Vectors
@@ -73,16 +84,22 @@ class ArrayPairs:
     clip: str
     clip_sha256: str | None
     digest: str
+    pictures: tuple[Path, ...] = ()
+    cut_texts: tuple[str, ...] = ()
 
     @property
     def dim(self) -> int:
         return int(self.image.shape[1])
 
+    @cached_property
+    def groups(self) -> Rows:
+        return _numbered(self.pictures) if self.pictures else np.arange(len(self.kept))
+
     def __len__(self) -> int:
         return len(self.kept)
 
     def name(self, row: int) -> str:
-        return f"pair {int(self.kept[row]) + 1}"
+        return _name(int(self.kept[row]))
 
     def images(self, rows: Rows, choices: NDArray[np.float64]) -> Vectors:
         return np.asarray(self.image[self.kept[rows]])
@@ -92,7 +109,7 @@ class ArrayPairs:
 
 
 class PreparedPairs:
-    """Any frame of a prepared clip, and the vector of its caption or label."""
+    """Any frame of a prepared clip, and the vector of its caption or label; clips of one video are one group."""
 
     def __init__(self, data: PreparedData) -> None:
         """Raises ValueError if the data were prepared without texts."""
@@ -105,6 +122,10 @@ class PreparedPairs:
     def __len__(self) -> int:
         return len(self._data)
 
+    @cached_property
+    def groups(self) -> Rows:
+        return _numbered(self._data.videos())
+
     def name(self, row: int) -> str:
         return self._data.ids[row]
 
@@ -113,6 +134,16 @@ class PreparedPairs:
 
     def texts(self, rows: Rows) -> Vectors:
         return self._data.vectors("clip_text", rows)
+
+
+def _numbered(names: Sequence[Hashable]) -> Rows:
+    """A number for each name, counted from 0 in the order in which they first come."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
+
+
+def _name(row: int) -> str:
+    return f"pair {row + 1}"
 
 
 def read_pairs(path: Path, clip: FrozenClip | None) -> ArrayPairs:
@@ -125,7 +156,7 @@ def read_pairs(path: Path, clip: FrozenClip | None) -> ArrayPairs:
         with np.load(path, allow_pickle=False) as file:
             image, text = (file[name].astype(np.float32) for name in ("image", "text"))
             told, digest = (str(file[name]) if name in file else None for name in ("clip", "clip_sha256"))
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:  # a .npy is an array, and no file
         raise ValueError(f"{path} is no .npz with image and text vectors: {error}") from error
     if image.ndim != 2 or image.shape != text.shape:
         raise ValueError(f"{path}: image vectors {image.shape}, text vectors {text.shape}; expected both (pairs, dim)")
@@ -152,16 +183,12 @@ def read_table(path: Path) -> list[tuple[Path, str]]:
     Raises:
         ValueError: a missing column, an empty cell, or no row.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if missing := {"image", "caption"} - set(found := reader.fieldnames or ()):
-            raise ValueError(f"{path}: column {', '.join(sorted(missing))} missing; found {', '.join(found) or 'none'}")
-        rows: list[tuple[Path, str]] = []
-        for row in reader:
-            image, caption = ((row[name] or "").strip() for name in ("image", "caption"))
-            if not image or not caption:
-                raise ValueError(f"{path}, line {reader.line_num}: expected an image and a caption, found {row}")
-            rows.append((path.parent / image, caption))
+    rows: list[tuple[Path, str]] = []
+    for number, row in read_csv(path, ("image", "caption")):
+        image, caption = ((row[name] or "").strip() for name in ("image", "caption"))
+        if not image or not caption:
+            raise ValueError(f"{path}, line {number}: expected an image and a caption, found {row}")
+        rows.append((path.parent / image, caption))
     if not rows:
         raise ValueError(f"{path} lists no pair")
     return rows
@@ -169,10 +196,12 @@ def read_table(path: Path) -> list[tuple[Path, str]]:
 
 @dataclass(frozen=True)
 class _Part:
-    """A finished part of an encoding: rows that are left out, with their reason, and a digest of the vectors."""
+    """A finished part of an encoding: rows that are left out, with their reason, a digest of the vectors, and the rows
+    whose text is longer than what CLIP reads."""
 
     skipped: dict[int, str]
     digest: str
+    cut: list[int]
 
 
 def encode_pairs(
@@ -184,7 +213,8 @@ def encode_pairs(
         advance: called with the number of rows after each part, on the process that did it or found it done.
 
     Raises:
-        ValueError: what `read_table` raises, another list or CLIP in `out`, or no picture that can be read.
+        ValueError: what `read_table` raises, another list or CLIP in `out`, or fewer than two pictures that can be
+            read; then `out` is removed, so that the command can be repeated with a mended CSV.
     """
     rows = read_table(table)
     rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
@@ -205,18 +235,28 @@ def encode_pairs(
         while not done.is_file():  # another process is at it
             time.sleep(0.2)
         told = json.loads(done.read_text())
-        parts.append(_Part({int(row): why for row, why in told["skipped"].items()}, told["digest"]))
+        left_out = {int(row): why for row, why in told["skipped"].items()}
+        parts.append(_Part(left_out, told["digest"], told.get("cut", [])))
         if advance is not None:
             advance(len(rows[start : start + PART]))
     skipped = {row: why for part in parts for row, why in part.skipped.items()}
     if rank == 0:
         lines = (json.dumps({"schema": 1, "line": row + 2, "reason": why}) for row, why in skipped.items())
         replace_text(out / "skipped.jsonl", "".join(f"{line}\n" for line in lines))
-    if len(skipped) == len(rows):
-        raise ValueError(f"none of {len(rows)} pictures of {table} could be read ({next(iter(skipped.values()))})")
-    kept = np.array([row for row in range(len(rows)) if row not in skipped])
+    kept = np.array([row for row in range(len(rows)) if row not in skipped], np.int64)
+    pictures = tuple(rows[row][0] for row in kept.tolist())
+    if len(set(pictures)) < 2:
+        if rank == 0:
+            shutil.rmtree(out)
+        reason = f" ({next(iter(skipped.values()))})" if skipped else ""
+        if not pictures:
+            raise ValueError(f"none of {len(rows)} pictures of {table} could be read{reason}")
+        raise ValueError(
+            f"{table} has only one picture that can be read{reason}: a prior is tried on another than it is trained on"
+        )
     digest = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
-    return ArrayPairs(image, text, kept, clip.name, clip.digest, digest), len(skipped)
+    cut = tuple(_name(row) for part in parts for row in part.cut)
+    return ArrayPairs(image, text, kept, clip.name, clip.digest, digest, pictures, cut), len(skipped)
 
 
 def _arrays(out: Path, plan: dict[str, Any], first: bool) -> tuple[Vectors, Vectors]:
@@ -230,7 +270,9 @@ def _arrays(out: Path, plan: dict[str, Any], first: bool) -> tuple[Vectors, Vect
     while not record.is_file():
         time.sleep(0.2)
     if json.loads(record.read_text()) != plan:
-        raise ValueError(f"{out} holds vectors of another list or CLIP: choose another --out")
+        raise ValueError(
+            f"{out} holds vectors of another list or CLIP: choose another --out, or type: rm -r {shlex.quote(str(out))}"
+        )
     image, text = (np.load(out / name, mmap_mode="r+") for name in names)
     return image, text
 
@@ -245,7 +287,7 @@ def _write_zeros(path: Path, rows: int, dim: int) -> None:
 
 
 def _encode(rows: Sequence[tuple[Path, str]], where: slice, clip: FrozenClip, image: Vectors, text: Vectors) -> _Part:
-    pictures, good, skipped = [], [], {}
+    pictures, good, skipped, cut = [], [], {}, list[int]()
     for row, (path, _) in enumerate(rows, start=where.start):
         try:
             pictures.append(read_picture(path))
@@ -254,9 +296,11 @@ def _encode(rows: Sequence[tuple[Path, str]], where: slice, clip: FrozenClip, im
             skipped[row] = str(error)
     if good:
         image[good] = clip.encode_image(pictures)
-        text[good] = clip.encode_text([rows[row - where.start][1] for row in good])
+        texts = [rows[row - where.start][1] for row in good]
+        text[good] = clip.encode_text(texts)
+        cut = [good[place] for place in clip.cut_texts(texts)]
         for array in (image, text):
             assert isinstance(array, np.memmap)
             array.flush()
     digest = hashlib.sha256(image[where].tobytes() + text[where].tobytes()).hexdigest()
-    return _Part(skipped, digest)
+    return _Part(skipped, digest, cut)

@@ -23,6 +23,7 @@ from diffusers.utils import logging
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clipsonic.checkpoint import named_if_unwritten
 from clipsonic.clip import FrozenClip, Pictures
 from clipsonic.diffusion import check_scheduler, make_sampler, set_steps
 from clipsonic.mel import LogMel, denormalise, from_patches
@@ -113,11 +114,12 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
 
         Raises:
             ValueError: if pickles are asked for, which `from_pretrained` does not read.
+            OSError: naming the folder, if it cannot be written (full disk).
         """
         if not safe_serialization:
             raise ValueError("a model folder holds safetensors: leave safe_serialization=True")
         folder = Path(save_directory)
-        with beside(folder) as partial:
+        with named_if_unwritten(folder), beside(folder) as partial:
             super().save_pretrained(str(partial), safe_serialization=True)
             for role, record in self.prior_records.items():
                 if getattr(self, f"prior_{role}") is not None:
@@ -191,8 +193,7 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
             ValueError: for an unknown route, a missing embedding, a prior this model folder does not hold, or one that
                 draws what is not finite.
         """
-        if route not in ROUTES:
-            raise ValueError(f"route {route!r} does not exist; choose one of {', '.join(ROUTES)}")
+        self.check_route(route)
         if route == "unconditional":
             return None
         given, needed = (image, "image") if route == "image" else (text, "text")
@@ -211,6 +212,24 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
             return self._mean_shift(given)
         how = self.prior_sampling(route, prior_guidance_scale, prior_steps, prior_samples)
         return self._through_prior(route, given, ids, seed, how)
+
+    def check_route(self, route: str) -> None:
+        """Make sure that this model has a route.
+
+        Raises:
+            ValueError: one that does not exist, or that needs what this model folder does not hold.
+        """
+        if route not in ROUTES:
+            raise ValueError(f"route {route!r} does not exist; choose one of {', '.join(ROUTES)}")
+        if route == "text+shift" and not self.what.conditioning.image_mean:
+            raise ValueError(f"route {route!r} needs image and text means, which this model folder does not hold")
+        role = route.removeprefix("text+prior-")
+        if role in ROLES and getattr(self, f"prior_{role}") is None:
+            other = ", or generate with --prior karlo" if role == "pd" else ""
+            raise ValueError(
+                f"route {route!r} needs a prior that this model folder does not hold: "
+                f"type clipsonic attach MODEL PRIOR --as {role}{other}"
+            )
 
     def prior_sampling(
         self, route: str, guidance_scale: float | None = None, steps: int | None = None, samples: int | None = None
@@ -234,15 +253,11 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
 
     def _mean_shift(self, text: Vectors) -> Vectors:
         known = self.what.conditioning
-        if not known.image_mean:
-            raise ValueError("route 'text+shift' needs image and text means, which this model folder does not hold")
         shifted = text - np.asarray(known.text_mean, np.float32) + np.asarray(known.image_mean, np.float32)
         return np.asarray(shifted / np.linalg.norm(shifted, axis=1, keepdims=True), np.float32)
 
     def _through_prior(self, route: str, text: Vectors, ids: Sequence[str], seed: int, how: PriorSampling) -> Vectors:
         prior = self.prior_pd if route == "text+prior-pd" else self.prior_sd
-        if prior is None:
-            raise ValueError(f"route {route!r} needs a prior that this model folder does not hold")
         asked = torch.from_numpy(text).to(self.device)
         found = sample_image_embedding(prior, asked, ids, seed, how.guidance_scale, how.steps, how.samples)
         check_finite(f"the vectors that the prior of route {route!r} draws", ids, found)

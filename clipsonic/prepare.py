@@ -9,12 +9,9 @@ the reason). It is an error only if nothing could be used.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 from collections import Counter
@@ -27,9 +24,10 @@ from typing import Any, Final, NamedTuple
 
 from datasets import DatasetInfo
 
+from clipsonic.claim import claimed
 from clipsonic.clips import Preparation
 from clipsonic.lists import Item
-from clipsonic.prepared import SCHEMA
+from clipsonic.prepared import LATER_CLIP, SCHEMA
 from clipsonic.shards import Columns, Record, Shard, clip_for, read_record, shards_of, text_of
 from clipsonic.sounds import replace_text
 from clipsonic.workers import write_shards
@@ -40,11 +38,13 @@ _POLL_S: Final = 0.2
 
 
 class Prepared(NamedTuple):
-    """Clips that became training data; videos, or clips of one, that were skipped; those padded."""
+    """Clips that became training data; videos, or clips of one, that were skipped; clips that were padded; clips whose
+    text is longer than what CLIP reads."""
 
     prepared: int
     skipped: int
     padded: int
+    cut_texts: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _check(items: Sequence[Item]) -> Columns:
         raise ValueError(f"{len(without)} videos have neither caption nor label, the first is {without[0]!r}")
     ids = {item.id for item in items}
     for name in ids:
-        if (later := re.fullmatch(r"(.*)\+\d{4,}", name)) and later[1] in ids:
+        if (later := LATER_CLIP.fullmatch(name)) and later[1] in ids:
             raise ValueError(f"{name!r} would be the id of a later clip of {later[1]!r} too: rename one")
     return columns
 
@@ -150,7 +150,7 @@ def _finished(out: Path, plan: dict[str, str]) -> Prepared | None:
     if record["schema"] != SCHEMA:
         raise ValueError(f"{out} holds data of schema {record['schema']}: choose another --out, or remove it")
     _same(record["plan"], plan, f"{out} holds data prepared", "choose another --out")
-    return Prepared(*(record[name] for name in Prepared._fields))
+    return Prepared(**{name: record[name] for name in Prepared._fields if name in record})
 
 
 def _same(found: dict[str, str], plan: dict[str, str], what: str, remedy: str) -> None:
@@ -163,14 +163,7 @@ def _claimed(part: Path, plan: dict[str, str], place: Place) -> Iterator[None]:
     """Hold the working folder for this rank, as the one of this plan."""
     for folder in ("data", "records"):
         (part / folder).mkdir(parents=True, exist_ok=True)
-    with (part / f"lock-{place.rank}").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another process is at work in {part}: wait for it, or stop it") from None
-        except OSError as error:  # the lock keeps a mistake away; the work does not need it
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
-                raise
+    with claimed(part, f"lock-{place.rank}"):
         mark = part / "plan.json"
         if mark.exists():
             remedy = "repeat its own command, remove that folder, or choose another --out"
@@ -205,7 +198,8 @@ def _finish(
 ) -> Prepared:
     """Write what stands beside the shards, and put the whole folder in its place."""
     skipped = [each for record in records for each in record.skipped]
-    counts = Prepared(sum(r.rows for r in records), len(skipped), sum(r.padded for r in records))
+    rows, padded, cut_texts = (sum(getattr(r, name) for r in records) for name in ("rows", "padded", "cut_texts"))
+    counts = Prepared(rows, len(skipped), padded, cut_texts)
     if not counts.prepared:
         shutil.rmtree(part)
         reasons = "; ".join(f"{each['file'] or each['id']}: {each['reason']}" for each in skipped[:3])

@@ -11,6 +11,7 @@ Nothing of the size of the data is held but the ids: every method reads the rows
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from clipsonic.mel import MelConfig
 
 SCHEMA: Final = 2
+LATER_CLIP: Final = re.compile(r"(.*)\+\d{4,}")
+"""The id of a later clip of a video: `ID+0001`, of which the group is the id of the video."""
 VECTOR_COLUMNS: Final = ("clip_middle", "clip_text")
 
 Rows = NDArray[np.int64]
@@ -65,6 +68,10 @@ class PreparedData:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def videos(self) -> list[str]:
+        """The file of each row, as a path below the folder of videos; several rows may be of one."""
+        return list(self._column("video", None).to_pylist())
 
     def batches(self, size: int = 1024) -> Iterator[Rows]:
         """All row numbers in order, `size` at a time: for statistics over data that do not fit in memory."""

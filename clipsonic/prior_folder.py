@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from diffusers import PriorTransformer
 
-from clipsonic.checkpoint import give_usual_mode
+from clipsonic.checkpoint import give_usual_mode, named_if_unwritten
 from clipsonic.model_folder import INDEX, WEIGHTS, check_model_folder, check_part
 from clipsonic.prior_preset import PriorSampling
 from clipsonic.settings import Settings
@@ -60,14 +60,22 @@ class PriorRecord:
 
 
 def save_prior(prior: PriorTransformer, record: PriorRecord, folder: Path) -> None:
-    """Write a prior folder, whole or not at all; one that is there is replaced."""
+    """Write a prior folder, whole or not at all; one that is there is replaced.
+
+    Raises:
+        OSError: naming the folder, if it cannot be written (full disk).
+    """
     partial = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    prior.save_pretrained(str(partial), safe_serialization=True)
-    write_record(record, partial)
-    give_usual_mode(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    try:
+        with named_if_unwritten(folder):
+            prior.save_pretrained(str(partial), safe_serialization=True)
+            write_record(record, partial)
+            give_usual_mode(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_record(record: PriorRecord, folder: Path) -> None:
@@ -87,7 +95,9 @@ def read_record(folder: Path) -> PriorRecord:
         ValueError: not a prior folder, or a record with a missing or unknown key.
     """
     if not (folder / RECORD).is_file():
-        raise ValueError(f"{folder} holds no prior: {RECORD} is missing (clipsonic train-prior writes such a folder)")
+        is_run = (folder / "prior" / RECORD).is_file()
+        told = f"type {folder / 'prior'}" if is_run else "clipsonic train-prior writes such a folder"
+        raise ValueError(f"{folder} holds no prior: {RECORD} is missing ({told})")
     try:
         values = json.loads((folder / RECORD).read_text())
         if values.pop("schema") != 1:
@@ -143,6 +153,7 @@ def attach_prior(model: Path, prior: Path, role: Role) -> None:
 
     Raises:
         ValueError: of another space, or the model folder has another such prior already.
+        OSError: naming the folder, if it cannot be written (full disk).
     """
     what = check_model_folder(model)
     record = read_record(prior)
@@ -160,9 +171,13 @@ def attach_prior(model: Path, prior: Path, role: Role) -> None:
     index[name] = ["diffusers", "PriorTransformer"]
     partial = model / f".{name}.part"
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(prior, partial)
-    shutil.rmtree(model / name, ignore_errors=True)  # left by a command that was killed before it was done
-    os.replace(partial, model / name)
+    try:
+        with named_if_unwritten(model / name):
+            shutil.copytree(prior, partial)
+        shutil.rmtree(model / name, ignore_errors=True)  # left by a command that was killed before it was done
+        os.replace(partial, model / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     replace_text(model / INDEX, json.dumps(index, indent=2, sort_keys=True) + "\n")
 
 

@@ -4,8 +4,9 @@ The prior learns to undo noise on an image vector, given the text vector of its 
 predicts the clean vector, standardised, by squared error; with a fixed probability the text is dropped, which is the
 zero vector, for classifier-free guidance. Pairs, noise and dropped texts of step s are a function of (seed, s).
 
-Some pairs are held out. What is drawn for their texts is compared with the true image vector, with the text, and with a
-text of another pair (LAION's sanity numbers for ViT-L/14: 0.75 or more; as the true pairs, about 0.3; below 0.1).
+Some pairs are held out: all of a video, or of a picture, so that nothing of it is trained on. What is drawn for their
+texts is compared with the true image vector, with the text, and with a text of another pair (LAION's sanity numbers for
+ViT-L/14: 0.75 or more; as the true pairs, about 0.3; below 0.1).
 """
 
 from __future__ import annotations
@@ -60,14 +61,20 @@ class PriorObjective:
         """Hold out some pairs. `device` is where the finished prior is tried on them.
 
         Raises:
-            ValueError: fewer than 2 pairs.
+            ValueError: fewer than 2 pairs, or all of one video or picture.
         """
         if len(pairs) < 2:
             raise ValueError(f"{len(pairs)} pair is too few to train a prior and try it on another; give at least 2")
         self._preset, self._pairs, self._seed, self._device = preset, pairs, seed, device
-        order = np.random.default_rng(seed).permutation(len(pairs))
-        count = min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * len(pairs))))
-        self.held_out, self._rows = np.sort(order[:count]), np.sort(order[count:])
+        groups = pairs.groups
+        if (known := int(groups.max()) + 1) < 2:
+            raise ValueError(
+                f"all {len(pairs)} pairs are of one video or picture: a prior is tried on another than it is trained on"
+            )
+        order = np.random.default_rng(seed).permutation(known)
+        is_held_out = np.isin(groups, order[: min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * known)))])
+        self.held_out, self._rows = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
+        self._is_grouped = known < len(pairs)
         self._noising = DDPMScheduler(
             num_train_timesteps=_TIMESTEPS, beta_schedule="squaredcos_cap_v2", prediction_type="sample"
         )
@@ -137,6 +144,7 @@ class PriorObjective:
             "recipe": json.dumps(self._preset.training.decisive()),
             "seed": str(self._seed),
             "training set": self._pairs.digest,
+            **({"held-out pairs": "by video or picture"} if self._is_grouped else {}),
         }
 
     def render(self, module: torch.nn.Module, run: Path, seen: int) -> None:

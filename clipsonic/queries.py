@@ -6,6 +6,7 @@ without suffix as id. A query of several pictures (frames of one scene) is the m
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from clipsonic.folder import files_below
 from clipsonic.vectors import StoredVectors, mean_direction, read_vectors
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def _folder(folder: Path) -> Pictures:
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder of pictures")
     found: dict[str, tuple[Path, ...]] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."):
             name = path.relative_to(folder).with_suffix("").as_posix()
             if name in found:
@@ -119,15 +121,19 @@ def encode_pictures(clip: FrozenClip, files: Sequence[Sequence[Path]]) -> NDArra
 
 
 def read_picture(path: Path) -> Image:
-    """A picture as CLIP takes it.
+    """A picture as CLIP takes it, turned as its EXIF says that it is to be shown.
 
     Raises:
         ValueError: naming the file, if it cannot be read.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
+    unreadable = (
+        *(UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError),
+        *(TypeError, struct.error),  # damaged EXIF
+    )
     try:
         with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except unreadable as error:
         raise ValueError(f"{path}: not a readable picture ({error})") from error

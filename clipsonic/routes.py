@@ -65,9 +65,12 @@ def choose_route(pipeline: CLIPSonicPipeline, queries: Queries, route: str | Non
         chosen = route or "image"
     else:
         chosen = route or (_PD if prior.prior is not None or pipeline.prior_pd is not None else "text")
-    if chosen not in ROUTES:
-        raise ValueError(f"route {chosen!r} does not exist; choose one of {', '.join(ROUTES)}")
+    if chosen in ROUTES and chosen != "unconditional" and (chosen == "image") != isinstance(queries, Pictures):
+        needed, given = ("an image", "a text") if chosen == "image" else ("a text", "pictures")
+        raise ValueError(f"route {chosen!r} needs {needed} query, and was given {given}")
     _check_prior(prior, chosen)
+    if prior.prior is None:
+        pipeline.check_route(chosen)
     return chosen
 
 
@@ -78,6 +81,19 @@ def _check_prior(prior: PriorChoice, route: str) -> None:
     if prior != PriorChoice(prior.prior) and not route.startswith("text+prior"):
         raise ValueError(
             f"--prior-samples, --prior-steps and --prior-guidance-scale go with a prior, not with route {route!r}"
+        )
+
+
+def _check_vectors(found: StoredVectors, pipeline: CLIPSonicPipeline) -> None:
+    """Refuse vectors that are known not to be of the encoder that the model was trained on."""
+    what = pipeline.what
+    if (dim := found.vectors.shape[1]) != what.conditioning.dim:
+        raise ValueError(
+            f"the vectors given have {dim} dimensions, this model takes {what.conditioning.dim}: another encoder's"
+        )
+    if None not in (found.space, what.space) and found.space != what.space:
+        raise ValueError(
+            f"the vectors given are of space {found.space}, this model takes those of {what.space}: another encoder's"
         )
 
 
@@ -106,10 +122,7 @@ class Asker:
             self._load_prior(prior.prior)
         if isinstance(queries, StoredVectors):
             self._encoded = queries.vectors
-            if (found := queries.vectors.shape[1]) != (dim := pipeline.what.conditioning.dim):
-                raise ValueError(
-                    f"the vectors given have {found} dimensions, this model takes {dim}: another encoder's"
-                )
+            _check_vectors(queries, pipeline)
         elif isinstance(queries, Pictures):
             self._encoded = np.concatenate([encode_pictures(pipeline.clip, [files]) for files in queries.files])
         elif self._karlo is None and route != "unconditional":
@@ -140,6 +153,28 @@ class Asker:
         if not self._route.startswith("text+prior"):
             return None
         return self._pipeline.prior_sampling(self._route, how.guidance_scale, how.steps, how.samples)
+
+    @property
+    def cut_texts(self) -> list[str]:
+        """Ids of the texts that are longer than CLIP's context, which is Karlo's too, so that the end is not read."""
+        if not isinstance(self._queries, Texts) or self._route == "unconditional":
+            return []
+        return [self._queries.ids[row] for row in self._pipeline.clip.cut_texts(self._queries.texts)]
+
+    @property
+    def doubt(self) -> str | None:
+        """What is not known of the vectors given, in one line; None where their file and the model name one space.
+
+        A CLIP has the digest of its tensors here, and in a file of vectors that of the file of its weights.
+        """
+        found, what = self._queries, self._pipeline.what
+        if not isinstance(found, StoredVectors) or self._route == "unconditional":
+            return None
+        if what.space is not None and found.space == what.space:
+            return None
+        given = "of a space that their file does not name" if found.space is None else f"of space {found.space}"
+        taken = f"CLIP {what.clip}" if what.clip is not None else f"space {what.space or 'that it does not name'}"
+        return f"the vectors are {given}, the model takes those of {taken}: nobody vouches that these are one"
 
     @property
     def takes_long(self) -> bool:

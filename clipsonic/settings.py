@@ -43,6 +43,7 @@ class Settings:
     provenance: what the model was trained by and on, as texts; empty where that is not known.
 
     clip_sha256: `FrozenClip.digest` of the CLIP whose vectors the network was trained on; None where it is not known.
+    space: of vectors that were handed in, as their file names it; None, and then not in the folder, where it does not.
     vocoder: a name in `clipsonic.vocoders.VOCODERS`.
     """
 
@@ -57,13 +58,14 @@ class Settings:
     prior_guidance_scale: float = 2.0
     prior_steps: int = 25
     provenance: dict[str, str] = field(default_factory=dict)
+    space: str | None = None
 
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (self.guidance_scale, self.prior_guidance_scale))):
             raise ValueError("model settings: guidance_scale and prior_guidance_scale must be finite")
         if min(self.steps, self.prior_steps) < 1:
             raise ValueError(f"model settings: steps {self.steps}, prior_steps {self.prior_steps}; expected at least 1")
-        for name in ("clip", "clip_sha256"):
+        for name in ("clip", "clip_sha256", "space"):
             if not isinstance(getattr(self, name), str | None):
                 raise ValueError(f"model settings: {name} must be a text or null, found {getattr(self, name)!r}")
         known = self.provenance
@@ -72,7 +74,8 @@ class Settings:
 
     def as_dict(self) -> dict[str, object]:
         conditioning = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self.conditioning).items()}
-        return {**asdict(self), "mel": self.mel.as_dict(), "conditioning": conditioning}
+        values = {**asdict(self), "mel": self.mel.as_dict(), "conditioning": conditioning}
+        return {key: value for key, value in values.items() if key != "space" or value is not None}
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Settings:
@@ -81,7 +84,7 @@ class Settings:
         Raises:
             ValueError: naming a key that is missing or unknown, or whose value cannot be.
         """
-        _check_keys("model settings", values, cls)
+        _check_keys("model settings", {"space": None, **values}, cls)
         tables: dict[str, dict[str, Any]] = {}
         for key, kind in (("mel", MelConfig), ("conditioning", Conditioning), ("diffusion", Diffusion)):
             table = values[key]

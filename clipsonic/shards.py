@@ -82,10 +82,12 @@ class Columns:
 
 @dataclass
 class Record:
-    """What came of a shard. sha256: of its file, empty where it has no rows and no file."""
+    """What came of a shard. sha256: of its file, empty where it has no rows and no file. cut_texts: rows whose text is
+    longer than what CLIP reads."""
 
     rows: int = 0
     padded: int = 0
+    cut_texts: int = 0
     sha256: str = ""
     skipped: list[dict[str, str]] = field(default_factory=list)
 
@@ -122,14 +124,17 @@ def write_shard(
     try:
         with _one_thread(), pa.OSFile(str(partial), "wb") as sink:
             clip = clip_for(how.clip, how.device)
-            texts = list(dict.fromkeys(text for item in shard.items if (text := text_of(item)) is not None))
+            there = (text_of(item) for item in shard.items if item.fault is None)
+            texts = list(dict.fromkeys(text for text in there if text is not None))
             known = dict(zip(texts, clip.encode_text(texts), strict=True)) if texts else {}
+            cut = {texts[place] for place in clip.cut_texts(texts)}
             features = columns.features(how.mel, clip.dim)
             writer = ArrowWriter(features=features, stream=sink)
             for batch in _batches(_cut(folder, shard, how, record, advance)):
                 writer.write_table(pa.table(_columns_of(batch, clip, known), schema=features.arrow_schema))
                 record.rows += len(batch)
                 record.padded += sum(each.padded for each in batch)
+                record.cut_texts += sum(text_of(each.item) in cut for each in batch)
             if record.rows:
                 writer.finalize()
         if record.rows:

@@ -1,9 +1,9 @@
 """Condition vectors that were made elsewhere, by id, in a `.npz` file: CLAP's for CLAP-TTA, or any other encoder's.
 
 The file is what `clipsonic-metrics embed` writes: `ids` (items,), `frames` (items,) how many vectors each item has, and
-`embeddings` (all frames, dim), the frames of the first id, then those of the second, and so on. Whatever else it holds
-is passed over. An item with several vectors, such as a long sound or several frames of a video, becomes the mean of
-their directions.
+`embeddings` (all frames, dim), the frames of the first id, then those of the second, and so on. It may name the `space`
+they lie in, a text; whatever else it holds is passed over. An item with several vectors, such as a long sound or
+several frames of a video, becomes the mean of their directions.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ _NAMED: Final = 5
 
 @dataclass(frozen=True)
 class StoredVectors:
-    """ids, and float32 unit vectors (items, dim) in their order."""
+    """ids, and float32 unit vectors (items, dim) in their order; the space they lie in, where their maker names it."""
 
     ids: list[str]
     vectors: NDArray[np.float32]
+    space: str | None = None
 
     def of(self, ids: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of these ids, (ids, dim).
@@ -52,28 +53,32 @@ def read_vectors(path: str | Path) -> StoredVectors:
     try:
         with np.load(path, allow_pickle=False) as file:
             ids, frames, rows = [str(name) for name in file["ids"]], file["frames"], file["embeddings"]
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+            space = str(file["space"]) if "space" in file else None
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:  # a .npy is an array, and no file
         raise ValueError(f"{path} is no .npz with ids, frames and embeddings: {error}") from error
-    if rows.ndim != 2 or frames.shape != (len(ids),) or (len(ids) and frames.min() < 1) or frames.sum() != len(rows):
+    if not ids:
+        raise ValueError(f"{path} holds no vector")
+    if frames.dtype.kind not in "iu" or rows.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: frames are {frames.dtype} and embeddings {rows.dtype}; expected numbers")
+    if rows.ndim != 2 or frames.shape != (len(ids),) or frames.min() < 1 or frames.sum() != len(rows):
         raise ValueError(
             f"{path}: {len(ids)} ids, {frames.shape} frames and embeddings of shape {rows.shape} do not fit one another"
         )
-    if not ids:
-        raise ValueError(f"{path} holds no vector")
     if len(set(ids)) != len(ids):
         raise ValueError(f"{path}: an id is there twice")
     starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
     means = np.add.reduceat(_directions(rows.astype(np.float64), path), starts)
-    return StoredVectors(ids, _directions(means, path).astype(np.float32))
+    return StoredVectors(ids, _directions(means, path).astype(np.float32), space)
 
 
-def write_vectors(path: str | Path, ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
-    """Write one vector for each id, (ids, dim), whole or not at all."""
+def write_vectors(path: str | Path, ids: Sequence[str], vectors: NDArray[np.float32], space: str | None = None) -> None:
+    """Write one vector for each id, (ids, dim), and the space they lie in, whole or not at all."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.part")
     try:
         with partial.open("wb") as file:
-            np.savez(file, ids=np.array(ids), frames=np.ones(len(ids), np.int64), embeddings=vectors)
+            named = {} if space is None else {"space": np.array(space)}
+            np.savez(file, ids=np.array(ids), frames=np.ones(len(ids), np.int64), embeddings=vectors, **named)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -56,12 +56,13 @@ def read_clips(
     seconds: float,
     start_s: float = 0.0,
     clips: int | None = None,
+    shown_s: float = math.inf,
 ) -> Iterator[Video]:
     """Decode a video from `start_s` on, in consecutive clips of `seconds`, in one pass: as `read_video` does each.
 
     A clip's sound may be some samples longer, as its last block comes, and the last clip shorter than `seconds`; a clip
     may have no frames. `clips` is how many at most; None is to the end of the sound. There is one at least, or an
-    error.
+    error. No frame is from `shown_s` after `start_s`, or later.
 
     Raises:
         VideoError: missing or undecodable file, no video stream, no sound, or none after `start_s`.
@@ -70,7 +71,11 @@ def read_clips(
         raise VideoError("missing", "no such file", path)
     with _errors(path):
         pictures = _pictures(
-            decode(path, "video", start_s, _slot_of(seconds, frames_per_second)), frames_per_second, seconds, clips
+            decode(path, "video", start_s, _slot_of(seconds, frames_per_second)),
+            frames_per_second,
+            seconds,
+            clips,
+            shown_s,
         )
         first = next(pictures, [])  # before the sound: what is broken shows here
         none = np.zeros((0, 0, 0, 3), np.uint8)
@@ -117,12 +122,15 @@ def _slot_of(seconds: float, per_second: float) -> Callable[[float], float]:
 
 
 def _pictures(
-    frames: Iterator[tuple[float, Any]], per_second: float, seconds: float, clips: int | None
+    frames: Iterator[tuple[float, Any]], per_second: float, seconds: float, clips: int | None, shown_s: float
 ) -> Iterator[list[Picture]]:
-    """The pictures of each clip of `seconds`: the first at or after each multiple of 1 / per_second in it."""
+    """The pictures of each clip of `seconds`, before `shown_s`: the first at or after each multiple of 1 / per_second
+    in it."""
     found: list[Picture] = []
     clip, wanted_s, size, to_rgb = 0, 0.0, (0, 0), VideoReformatter()
     for time_s, frame in frames:
+        if time_s >= shown_s - TOLERANCE_S:
+            break
         while math.isfinite(seconds) and time_s >= (clip + 1) * seconds:
             yield found
             clip, wanted_s, found = clip + 1, 0.0, []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,28 @@ if TYPE_CHECKING:
     from clipsonic.pipeline import CLIPSonicPipeline
 
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
+
+
+def check_json(json_file: str | None, out: Path | None = None) -> None:
+    """Refuse a file for the record that cannot be written, before there is a result.
+
+    Args:
+        out: a folder that the command makes, which may hold it.
+
+    Raises:
+        ValueError: naming what is wrong with it.
+    """
+    if json_file in (None, "-"):
+        return
+    file = Path(json_file or "")
+    if file.is_dir():
+        raise ValueError(f"--json {file} is a folder: expected a file, or - for stdout")
+    if out is not None and out.resolve() in (file.resolve().parent, *file.resolve().parent.parents):
+        return
+    if not file.parent.is_dir():
+        raise ValueError(f"--json {file}: there is no folder {file.parent}")
+    if not os.access(file.parent, os.W_OK):
+        raise ValueError(f"--json {file}: {file.parent} cannot be written to")
 
 
 def find_model(name: str) -> Path:
@@ -55,3 +79,10 @@ def tell(json_file: str | None, record: dict[str, object], line: str) -> None:
         from clipsonic.sounds import replace_text
 
         replace_text(Path(json_file), text)
+
+
+def tell_cut(names: Sequence[str]) -> None:
+    """Say on stderr that CLIP has not read these texts to their end."""
+    if names:
+        count = f"{len(names)} text{'s' * (len(names) > 1)}"
+        typer.echo(f"{count} longer than CLIP's context: it read the beginning; the first is {names[0]!r}", err=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from typer.exceptions import Abort
@@ -14,6 +15,10 @@ from typer.exceptions import Abort
 if TYPE_CHECKING:
     from clipsonic.training.config import TrainingConfig
     from clipsonic.training.log import Listener, Report
+
+
+MOST_SEED = 2**32 - 1
+"""Of a training: seeds are multiplied into the 64 bits of torch's generators."""
 
 
 class Strategy(StrEnum):
@@ -27,6 +32,21 @@ class Strategy(StrEnum):
 def is_first_process() -> bool:
     """Whether this process speaks, of those that `torchrun` started; without it there is only one."""
     return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def held(run: Path) -> Iterator[None]:
+    """Keep other trainings out of a run folder; the first process does it for all.
+
+    Raises:
+        ValueError: another process is at work there; or the folder is prepared data, a model, a prior, or sounds.
+    """
+    from clipsonic.claim import claimed
+    from clipsonic.generation import check_run_place
+
+    check_run_place(run)
+    with claimed(run) if is_first_process() else nullcontext():
+        yield
 
 
 @contextmanager

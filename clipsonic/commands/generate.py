@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from clipsonic.commands.console import Json, find_model, open_model, start_progress, tell
+from clipsonic.commands.console import Json, check_json, find_model, open_model, start_progress, tell, tell_cut
 
 _Value = TypeVar("_Value")
 
@@ -73,24 +73,38 @@ def generate(
 
     Example: clipsonic generate micro --text "two large wooden drums in a hall" --out drums.wav
     """
+    from clipsonic.claim import LOCK, claimed
     from clipsonic.devices import find_device
-    from clipsonic.generation import MANIFEST, check_place, folder_digest, weights_identity, write_sounds
+    from clipsonic.diffusion import sampler_name
+    from clipsonic.generation import (
+        MANIFEST,
+        check_ids,
+        check_place,
+        check_plan,
+        folder_digest,
+        weights_identity,
+        whole_plan,
+        write_sounds,
+    )
     from clipsonic.karlo import is_karlo, karlo_folder
     from clipsonic.queries import read_queries
     from clipsonic.routes import Asker, PriorChoice, choose_route
     from clipsonic.sounds import write_wav
     from clipsonic.vocoders import vocoder_folder
 
+    alone = out.suffix.lower() == ".wav"
+    check_json(json_file, out.parent if alone else out)
     queries = read_queries(
         _once("--text", text), image or (), _once("--images", images), _once("--prompts", prompts),
         _once("--vectors", vectors),
     )  # fmt: skip
-    check_place(out)
+    check_ids(queries.ids)
     seeds = list(dict.fromkeys(seed or [0]))
-    alone = out.suffix.lower() == ".wav"
+    check_place(out, len(seeds))
     if alone and (len(queries.ids) > 1 or len(seeds) > 1):
         raise ValueError(
-            f"--out {out} is one file for {len(queries.ids)} queries and {len(seeds)} seeds: give a folder"
+            f"--out {out} is one file, for one query and one seed; given {len(queries.ids)} and {len(seeds)}: "
+            "give a folder"
         )
     folder, where = find_model(model), find_device(device)
     pipeline = open_model(model).to(where)
@@ -98,13 +112,19 @@ def generate(
         pipeline.use_vocoder(vocoder or pipeline.what.vocoder, vocoder_weights)
     how = PriorChoice(prior, prior_guidance_scale, prior_steps, prior_samples)
     chosen = choose_route(pipeline, queries, route, how)
+    if chosen == "unconditional" and guidance_scale is not None:
+        raise ValueError("--guidance-scale is not for the route 'unconditional', which has nothing to be guided to")
     pipeline.check_sampling(guidance_scale, steps, sampler)
     _ = pipeline.vocoder  # whatever may be refused is, before anything is written
     together = batch_size or (10 if where.startswith("cuda") else 1)
     asker = Asker(pipeline, queries, chosen, how, together)
+    tell_cut(asker.cut_texts)
+    if asker.doubt is not None:
+        typer.echo(asker.doubt, err=True)
     heard_by, what = vocoder or pipeline.what.vocoder, pipeline.what
     sampling = asker.sampling
     sounding = vocoder_folder(heard_by, vocoder_weights)
+    scale = what.guidance_scale if guidance_scale is None else guidance_scale
     plan: dict[str, Any] = {
         "model": folder.name,
         "model_sha256": folder_digest(folder),
@@ -114,8 +134,8 @@ def generate(
         if prior is None
         else weights_identity(karlo_folder(prior) if is_karlo(prior) else Path(prior)),
         "prior_sampling": None if sampling is None else asdict(sampling),
-        "guidance_scale": what.guidance_scale if guidance_scale is None else guidance_scale,
-        "sampler": sampler or type(pipeline.scheduler).__name__,
+        "guidance_scale": 1.0 if chosen == "unconditional" else scale,
+        "sampler": sampler or sampler_name(pipeline.scheduler, what.diffusion),
         "steps": what.steps if steps is None else steps,
         "vocoder": heard_by,
         "vocoder_weights": None if sounding is None else weights_identity(sounding),
@@ -124,7 +144,10 @@ def generate(
         "device": where,
     }
     runs = []
-    with start_progress() as progress:
+    claim = claimed(out.parent, f".{out.name}{LOCK}") if alone else claimed(out)
+    with claim, start_progress() as progress:
+        for other in out.glob("seed-*") if len(seeds) > 1 else ():
+            check_plan(other, whole_plan(plan, queries), besides=("seed",))
         total = len(queries.ids) * len(seeds)
         drawing = progress.add_task("vectors", total=total, visible=asker.takes_long)
         task = progress.add_task("sounds", total=total)

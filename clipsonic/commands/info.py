@@ -1,38 +1,61 @@
-"""`info`: what a model folder, a preset or prepared data hold."""
+"""`info`: what a model folder, a prior folder, the folder of a training, a preset or prepared data hold."""
 
 from __future__ import annotations
 
+import difflib
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from clipsonic.commands.console import Json, find_model, open_model, tell
+from clipsonic.commands.console import Json, check_json, find_model, open_model, tell
+from clipsonic.commands.train_prior import score_lines
 
 if TYPE_CHECKING:
+    from clipsonic.mel import MelConfig
     from clipsonic.pipeline import CLIPSonicPipeline
+
+_CHECKPOINTS: Final = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
 
 
 def info(
     path: Annotated[
-        str, typer.Argument(help="A model folder, hub id or shipped model's name, a preset, or prepared data.")
+        str,
+        typer.Argument(
+            help="A folder of a model, a prior, a training or prepared data; a hub id; or a model's or preset's name."
+        ),
     ],
     preset: Annotated[bool, typer.Option("--preset", help="The preset of this name, not the model.")] = False,
     json_file: Json = None,
 ) -> None:
-    """Say what a model folder, a preset or prepared data hold.
+    """Say what a model, a prior, the folder of a training, a preset or prepared data hold.
 
     Example: clipsonic info base
     """
     from clipsonic.preset import preset_names
     from clipsonic.weights import model_names
 
+    check_json(json_file)
+    folder = Path(path)
     if preset or path.endswith(".toml"):
         _tell_preset(path, json_file)
-    elif (Path(path) / "prepared.json").is_file():
-        _tell_data(Path(path), json_file)
-    elif not Path(path).exists() and path in preset_names() and path not in ("micro", *model_names()):
+    elif (folder / "prepared.json").is_file():
+        _tell_data(folder, json_file)
+    elif (folder / "prior.json").is_file():
+        _tell_prior(folder, json_file)
+    elif any((folder / name).is_file() for name in (*_CHECKPOINTS, "log.jsonl")):
+        _tell_run(folder, json_file)
+    elif not folder.exists() and path in preset_names() and path not in ("micro", *model_names()):
         _tell_preset(path, json_file)
+    elif not folder.exists() and "/" not in path and path not in ("micro", *model_names()):
+        near = difflib.get_close_matches(path, ["micro", *model_names(), *preset_names()], 1)
+        raise ValueError(
+            f"there is no folder {path!r}, and no model or preset of that name"
+            f"{f'; did you mean {near[0]!r}?' if near else ';'} "
+            f"models: micro, {', '.join(model_names())}; presets: {', '.join(preset_names())}"
+        )
     else:
         _tell_model(path, json_file)
 
@@ -42,7 +65,48 @@ def _tell_data(folder: Path, json_file: str | None) -> None:
 
     data = PreparedData(folder)
     record: dict[str, object] = {"rows": len(data), "clip": data.clip, "mel": data.mel.as_dict()}
-    tell(json_file, record, f"{len(data)} rows, CLIP {data.clip}, {data.mel}")
+    tell(json_file, record, f"{len(data)} clip{'s' * (len(data) != 1)}, CLIP {data.clip}\n{_mel_line(data.mel)}")
+
+
+def _tell_prior(folder: Path, json_file: str | None) -> None:
+    from clipsonic.prior_folder import load_prior, read_record
+
+    known, parameters = read_record(folder), sum(p.numel() for p in load_prior(folder).parameters())
+    lines = [
+        f"prior of {parameters / 1e6:.2f} M parameters for {known.dim} dimensions of CLIP {known.clip}, "
+        f"trained on {known.pairs} pairs",
+        f"{known.steps} steps, guidance {known.guidance_scale:g}, "
+        f"{'1 drawn' if known.samples == 1 else f'the best of {known.samples} drawn'}",
+        *score_lines(known.scores),
+    ]
+    record: dict[str, object] = {"folder": str(folder), "parameters": parameters, **asdict(known)}
+    tell(json_file, record, "\n".join(lines))
+
+
+def _tell_run(folder: Path, json_file: str | None) -> None:
+    """Of the folder of a `train` or `train-prior`: how far it is, and where what came of it is."""
+    from clipsonic.checkpoint import read_values
+
+    last = next((folder / name for name in _CHECKPOINTS if (folder / name).is_file()), None)
+    values = {} if last is None else read_values(last)
+    steps = values.get("plan", {}).get("number of steps")
+    log = (folder / "log.jsonl").read_text().splitlines() if (folder / "log.jsonl").is_file() else []
+    reports = [line for line in map(json.loads, log) if "loss" in line]
+    made = next((folder / name for name in ("model", "prior") if (folder / name).is_dir()), None)
+    report = reports[-1] if reports else None
+    lines = [
+        "no checkpoint yet" if last is None else f"step {values['step']} of {steps}, in {last}",
+        "no loss is logged yet" if report is None else f"loss {report['loss']:.4f} at step {report['step']}",
+        "not finished: repeat its command to go on" if made is None else f"{made.name} in {made}",
+    ]
+    record = {
+        "folder": str(folder),
+        "step": values.get("step"),
+        "steps": None if steps is None else int(steps),
+        "report": report,
+        "made": None if made is None else str(made),
+    }
+    tell(json_file, record, "\n".join(lines))
 
 
 def _tell_preset(name: str, json_file: str | None) -> None:
@@ -73,15 +137,19 @@ def _tell_preset(name: str, json_file: str | None) -> None:
 
 
 def _tell_model(name: str, json_file: str | None) -> None:
+    from clipsonic.diffusion import sampler_name
+
     pipeline = open_model(name)
     what = pipeline.what
     parameters = sum(p.numel() for p in pipeline.unet.parameters())
     routes = _routes(pipeline)
     lines = [
-        f"{parameters / 1e6:.2f} M parameters; CLIP: {what.clip}; routes: {', '.join(routes)}",
-        f"{what.mel}",
-        f"{what.diffusion}; {type(pipeline.scheduler).__name__}, {what.steps} steps, guidance {what.guidance_scale:g}",
+        f"{parameters / 1e6:.2f} M parameters; CLIP: {what.clip or 'none'}; routes: {', '.join(routes)}",
+        _mel_line(what.mel),
+        f"{what.diffusion.prediction} on {what.diffusion.timesteps} timesteps of {what.diffusion.schedule}; sampler "
+        f"{sampler_name(pipeline.scheduler, what.diffusion)}, {what.steps} steps, guidance {what.guidance_scale:g}",
         f"vocoder: {what.vocoder}",
+        *([] if what.space is None else [f"space of its vectors: {what.space}"]),
         *(f"{key}: {value}" for key, value in what.provenance.items()),
     ]
     record = {
@@ -92,6 +160,13 @@ def _tell_model(name: str, json_file: str | None) -> None:
         "settings": what.as_dict(),
     }
     tell(json_file, record, "\n".join(lines))
+
+
+def _mel_line(mel: MelConfig) -> str:
+    return (
+        f"sound: {mel.samples / mel.rate_hz:.2f} s at {mel.rate_hz} Hz; log-mel of {mel.bands} bands, "
+        f"{mel.f_min_hz:g} to {mel.f_max_hz:g} Hz, {mel.frames} frames (n_fft {mel.n_fft}, hop {mel.hop})"
+    )
 
 
 def _routes(pipeline: CLIPSonicPipeline) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from clipsonic.commands.console import Json, start_progress, tell
+from clipsonic.commands.console import Json, check_json, start_progress, tell
 
 _CLIP_BYTES: Final = 3e9
 """Of a GPU's memory, for one worker's ViT-L/14 in float32 with a batch of pictures."""
@@ -59,6 +59,9 @@ def prepare(
     from clipsonic.prepare import prepare as run
     from clipsonic.preset import load_preset
 
+    if not out.name or out.name == "..":
+        raise ValueError(f"--out {out} has no name of its own: name the folder that is to be made")
+    check_json(json_file, out)
     place = Place.of_environment()
     chosen = load_preset(preset)
     how = Preparation(chosen.mel, chosen.clip if clip is None else clip, fps, cut.value, _own(device))
@@ -67,7 +70,9 @@ def prepare(
         items = items_of_list(videos, root, split, trimmed)
     else:
         if given := [name for name, on in (("--folder", folder), ("--split", split), ("--trimmed", trimmed)) if on]:
-            raise ValueError(f"{' and '.join(given)} belong to a list of videos, and {videos} is not a file")
+            raise ValueError(
+                f"{' and '.join(given)} belong{'s' * (len(given) == 1)} to a list of videos, and {videos} is not a file"
+            )
         root, items = videos, items_of_folder(videos)
     if captions is not None:
         items = add_captions(items, read_captions(captions))
@@ -80,15 +85,28 @@ def prepare(
             how,
             workers=workers or _workers(len(items), how.device),
             place=place,
-            report=lambda done, total: progress.update(task, completed=done, total=total),
+            report=lambda done, total: progress.update(
+                task, completed=done, total=total, description="videos" if total == len(items) else "videos of one rank"
+            ),
         )
     if counts is None:
         return
-    tell(json_file, {**counts._asdict(), "out": str(out)}, f"{counts.prepared} clips prepared in {out}")
+    tell(
+        json_file,
+        {**counts._asdict(), "out": str(out)},
+        f"{counts.prepared} clip{'s' * (counts.prepared != 1)} prepared in {out}",
+    )
     if counts.skipped:
         typer.echo(f"{counts.skipped} skipped ({_kinds(out)}): see {out / 'skipped.jsonl'}", err=True)
     if counts.padded:
-        typer.echo(f"{counts.padded} sounds end up to a tenth early and were padded with silence", err=True)
+        told = (
+            "1 sound ends up to a tenth early and was"
+            if counts.padded == 1
+            else f"{counts.padded} sounds end up to a tenth early and were"
+        )
+        typer.echo(f"{told} padded with silence", err=True)
+    if counts.cut_texts:
+        typer.echo(f"{counts.cut_texts} clips have a text longer than CLIP's context: it read the beginning", err=True)
     typer.echo(f"next: clipsonic train {preset} --data {out} --out run", err=True)
 
 

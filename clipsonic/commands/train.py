@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipsonic.commands.console import Json, tell
-from clipsonic.commands.course import Strategy, is_first_process, show_training
+from clipsonic.commands.console import Json, check_json, tell
+from clipsonic.commands.course import MOST_SEED, Strategy, held, is_first_process, show_training
 
 if TYPE_CHECKING:
     from clipsonic.prepared import PreparedData
@@ -37,7 +37,7 @@ def train(
     vectors: Annotated[
         Path | None, typer.Option(help=".npz of `clipsonic-metrics embed`: CLAP-TTA, or another encoder's.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, data order and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of weights, data order and noise.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer or more steps than the preset's.")] = None,
     micro_batch: Annotated[
         int | None, typer.Option(min=1, help="Clips per process and backward pass; gradients are accumulated.")
@@ -55,7 +55,9 @@ def train(
         Strategy, typer.Option(help="Of several processes, under torchrun; auto is ddp, fsdp shards the network.")
     ] = Strategy.auto,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile write the kernels.")] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Let torch.compile write the kernels; minutes on a CPU.")
+    ] = False,
     json_file: Json = None,
 ) -> None:
     """Train a network and write it as a model folder. Repeat the command to continue a run that was stopped.
@@ -69,6 +71,7 @@ def train(
     from clipsonic.preset import load_preset
     from clipsonic.training.clipsonic import train as run
 
+    check_json(json_file, out)
     chosen, prepared = load_preset(preset), PreparedData(data)
     how = chosen.training
     training = replace(
@@ -88,7 +91,7 @@ def train(
         _check_clip(prepared, data, chosen)
     shown = _training_set(prepared, condition, vectors)
     texts = None if prompts is None else _prompts(prompts, chosen, shown)
-    with show_training(chosen.training) as report:
+    with held(out), show_training(chosen.training) as report:
         run(
             chosen,
             shown,
@@ -124,7 +127,7 @@ def _training_set(data: PreparedData, condition: Condition, vectors: Path | None
         raise ValueError(f"--vectors {found}; expected --condition vectors --vectors E.npz together")
     if vectors is not None:
         stored = read_vectors(vectors)
-        return of_vectors(data, dict(zip(stored.ids, stored.vectors, strict=True)))
+        return of_vectors(data, dict(zip(stored.ids, stored.vectors, strict=True)), stored.space)
     return of_frames(data) if condition is Condition.image else of_captions(data)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clipsonic.commands.console import Json, start_progress, tell
-from clipsonic.commands.course import Strategy, is_first_process, show_training
+from clipsonic.commands.console import Json, check_json, start_progress, tell, tell_cut
+from clipsonic.commands.course import MOST_SEED, Strategy, held, is_first_process, show_training
 
 if TYPE_CHECKING:
     from clipsonic.pairs import Pairs
@@ -39,7 +39,9 @@ def train_prior(
     clip: Annotated[
         str | None, typer.Option(help="CLIP of --pairs (default micro) or of --vectors; a name as for `prepare`.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, held-out pairs, order and noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Seed of weights, held-out pairs, order and noise.")
+    ] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer or more steps than the preset's.")] = None,
     strategy: Annotated[Strategy, typer.Option(help="Of several processes, under torchrun.")] = Strategy.auto,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -57,21 +59,22 @@ def train_prior(
     from clipsonic.prior_training import PriorObjective
     from clipsonic.training.loop import fit
 
+    check_json(json_file, out)
     chosen = load_prior_preset(preset)
     if steps is not None:
         chosen = replace(chosen, training=replace(chosen.training, steps=steps))
     where = find_device(device)
-    objective = PriorObjective(chosen, _pairs(pairs, data, vectors, clip, out, where), seed, where)
-    with show_training(chosen.training) as report:
-        fit(objective, chosen.training, out, strategy=strategy.value, accelerator=device, report=report)
+    with held(out):
+        objective = PriorObjective(chosen, _pairs(pairs, data, vectors, clip, out, where), seed, where)
+        with show_training(chosen.training) as report:
+            fit(objective, chosen.training, out, strategy=strategy.value, accelerator=device, report=report)
     if not is_first_process():
         return
     folder = out / "prior"
     record = read_record(folder)
-    lines = [f"prior in {folder}; mean cosines over {record.scores['pairs']} held-out pairs:"]
-    lines += [f"  {_interval(record.scores[name])}  {said}" for name, said in _SAID.items()]
+    first, *others = score_lines(record.scores)
     told = {"prior": str(folder), "pairs": record.pairs, "clip": record.clip, "scores": record.scores}
-    tell(json_file, told, "\n".join(lines))
+    tell(json_file, told, "\n".join([f"prior in {folder}; {first}", *others]))
     typer.echo(f"next: clipsonic attach MODEL {folder} --as {'sd' if data else 'pd'}", err=True)
 
 
@@ -87,6 +90,7 @@ def attach(
     """
     from clipsonic.prior_folder import attach_prior
 
+    check_json(json_file)
     attach_prior(model, prior, role.value)
     route = f"text+prior-{role}"
     tell(json_file, {"model": str(model), "route": route}, f"{model} has the route {route}")
@@ -117,7 +121,16 @@ def _pairs(
         )
     if skipped and is_first_process():
         typer.echo(f"{skipped} of {rows} pictures skipped: see {out / 'pairs' / 'skipped.jsonl'}", err=True)
+    if is_first_process():
+        tell_cut(found.cut_texts)
     return found
+
+
+def score_lines(scores: dict[str, Any]) -> list[str]:
+    """The scores of a prior on held-out pairs, as lines for a reader."""
+    pairs = scores["pairs"]
+    lines = [f"mean cosines over {pairs} held-out pair{'s' * (pairs != 1)}:"]
+    return lines + [f"  {_interval(scores[name])}  {said}" for name, said in _SAID.items()]
 
 
 def _interval(score: dict[str, Any]) -> str:

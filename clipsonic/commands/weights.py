@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clipsonic.commands.console import Json, tell
+from clipsonic.commands.console import Json, check_json, tell
 
 app = typer.Typer(help="The models that ship, and weights of others to fetch.", no_args_is_help=True)
 
@@ -15,8 +15,9 @@ app = typer.Typer(help="The models that ship, and weights of others to fetch.", 
 def list_weights(json_file: Json = None) -> None:
     """The models that ship and where they lie; what can be fetched, and what of it is on this machine."""
     from clipsonic.weights import model_folder, model_names
-    from clipsonic.weights.fetch import PUBLISHED, cached_folder
+    from clipsonic.weights.fetch import CLIPS, PUBLISHED, cached_clip, cached_folder
 
+    check_json(json_file)
     shipped = {name: str(model_folder(name)) for name in model_names()}
     cached = {name: cached_folder(name) for name in PUBLISHED}
     others = {
@@ -25,7 +26,10 @@ def list_weights(json_file: Json = None) -> None:
     }
     lines = [f"{name}\t{folder}" for name, folder in shipped.items()]
     lines += [f"{name}\t{cached[name] or 'not here'}\t{each.purpose}" for name, each in PUBLISHED.items()]
-    tell(json_file, {"models": shipped, "published": others}, "\n".join(lines))
+    clips = {name: cached_clip(name) for name in CLIPS}
+    lines += [f"{name}\t{clips[name] or 'not here'}\t{purpose}" for name, purpose in CLIPS.items()]
+    read = {name: {"purpose": CLIPS[name], "file": str(clips[name] or "") or None} for name in CLIPS}
+    tell(json_file, {"models": shipped, "published": others, "clips": read}, "\n".join(lines))
 
 
 @app.command("fetch")
@@ -43,5 +47,6 @@ def fetch_weights(
     """
     from clipsonic.weights.fetch import fetch, fetch_model
 
+    check_json(json_file)
     place = fetch_model(name, revision) if model else fetch(name, revision)
     tell(json_file, {"name": name, "path": str(place)}, f"{name} is in {place}")

@@ -116,6 +116,7 @@ class CLIPSonicObjective:
             diffusion=preset.diffusion,
             vocoder=vocoder,
             provenance=self._provenance(),
+            space=data.space,
             **asdict(preset.sampling),
         )
         return CLIPSonicPipeline(module, make_sampler("dpm-solver++", preset.diffusion), settings=settings.as_dict())

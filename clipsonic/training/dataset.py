@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clipsonic.prepared import PreparedData
+from clipsonic.prepared import LATER_CLIP, PreparedData
 from clipsonic.settings import Conditioning
 from clipsonic.sounds import replace_text
 
@@ -40,6 +40,7 @@ class TrainingSet:
         clip, clip_sha256: what query encoder the vectors come from; None if they are handed in.
         digest: of everything above, so that a run is not continued on other data.
         kind: what the conditions are: `frames`, `captions` or `vectors`.
+        space: the space of vectors that are handed in, by the name that their maker gives it; None if it is not known.
     """
 
     ids: Sequence[str]
@@ -49,6 +50,7 @@ class TrainingSet:
     clip_sha256: str | None
     digest: str
     kind: str = "vectors"
+    space: str | None = None
 
 
 def of_frames(data: PreparedData) -> TrainingSet:
@@ -72,21 +74,28 @@ def of_captions(data: PreparedData) -> TrainingSet:
     return TrainingSet(data.ids, data.log_mels, captions, data.clip, data.clip_sha256, digest, "captions")
 
 
-def of_vectors(data: PreparedData, vectors: Mapping[str, Vectors]) -> TrainingSet:
-    """Vectors of another encoder by id, (dim,) each: CLAP-TTA.
+def of_vectors(data: PreparedData, vectors: Mapping[str, Vectors], space: str | None = None) -> TrainingSet:
+    """Vectors of another encoder by id, (dim,) each: CLAP-TTA. A later clip of a video (`ID+0001`) that has none takes
+    the video's.
 
     Raises:
         ValueError: naming the first row without a vector.
     """
-    if lacking := [name for name in data.ids if name not in vectors]:
+    names = [name if name in vectors else _video_of(name) for name in data.ids]
+    if lacking := [row for row, name in zip(data.ids, names, strict=True) if name not in vectors]:
         raise ValueError(f"{len(lacking)} of {len(data.ids)} rows have no vector, the first is {lacking[0]!r}")
-    table = np.stack([vectors[name] for name in data.ids]).astype(np.float32, copy=False)
+    table = np.stack([vectors[name] for name in names]).astype(np.float32, copy=False)
     digest = hashlib.sha256(table.tobytes()).hexdigest()
 
     def handed_in(rows: Rows) -> list[Vectors]:
         return list(table[rows][:, None])
 
-    return TrainingSet(data.ids, data.log_mels, handed_in, None, None, f"{data.digest} vectors {digest}")
+    return TrainingSet(data.ids, data.log_mels, handed_in, None, None, f"{data.digest} vectors {digest}", space=space)
+
+
+def _video_of(name: str) -> str:
+    later = LATER_CLIP.fullmatch(name)
+    return name if later is None else later[1]
 
 
 def conditioning_of(data: TrainingSet, standardise: bool) -> Conditioning:

@@ -25,6 +25,9 @@ def model_folder(name: str) -> Path:
     folder = _HERE / ("micro-0" if name == "micro" else name)
     if not (folder / "model_index.json").is_file():
         near = difflib.get_close_matches(name, [known for known in ("micro", *model_names()) if known != name], 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"no model {name!r} ships with clipsonic; {hint}Shipped: {', '.join(model_names()) or 'none'}")
+        hint = f"; did you mean {near[0]!r}? " if near else "; "
+        raise ValueError(
+            f"there is no folder {name!r} here, and no model {name!r} ships{hint}"
+            f"models: micro, {', '.join(model_names())}"
+        )
     return folder

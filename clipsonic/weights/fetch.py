@@ -56,6 +56,24 @@ def cached_folder(name: str) -> Path | None:
     return Path(folder) if whole else None
 
 
+CLIPS: Final[Mapping[str, str]] = MappingProxyType(
+    {"ViT-L-14/openai": "CLIP of the presets small and base, and of karlo, 428 M parameters"}
+)
+"""The CLIPs that presets need, of all that `fetch` can fetch, and what for."""
+
+
+def cached_clip(name: str) -> Path | None:
+    """Where open_clip would find the weights of `ARCHITECTURE/TAG` on this machine; None if they are not here."""
+    import open_clip
+    from huggingface_hub import try_to_load_from_cache
+
+    config = open_clip.get_pretrained_cfg(*name.split("/"))
+    for file in ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"):
+        if isinstance(found := try_to_load_from_cache(config["hf_hub"].rstrip("/"), file), str):
+            return Path(found)
+    return None
+
+
 def fetch(name: str, revision: str | None = None) -> Path:
     """Fetch the files of a name of `PUBLISHED`, or of an open_clip model `ARCHITECTURE/TAG`; return where they lie.
 

@@ -32,7 +32,8 @@ def test_from_videos_to_a_sound(
     how = ["--captions", str(captions_file), "--preset", str(preset_file), "--clip", str(clip_folder), "--fps", "4"]
     assert run(["prepare", str(videos), "--out", str(data), *how, "--workers", "1", "--json", "-"]) == 0
     told, err = capsys.readouterr()
-    assert json.loads(told) == {"schema": 1, "prepared": 3, "skipped": 5, "padded": 0, "out": str(data)}
+    counts = {"prepared": 3, "skipped": 5, "padded": 0, "cut_texts": 0}
+    assert json.loads(told) == {"schema": 1, **counts, "out": str(data)}
     assert "5 skipped (" in err and f"): see {data / 'skipped.jsonl'}" in err and "next: clipsonic train" in err
 
     assert run(["train", str(preset_file), "--data", str(data), "--out", str(out), "--steps", "2"]) == 0
@@ -45,7 +46,7 @@ def test_from_videos_to_a_sound(
     found = json.loads(capsys.readouterr().out)
     assert found["routes"] == ["image", "text"] and found["parameters"] > 1000
     assert run(["info", str(data)]) == 0
-    assert capsys.readouterr().out.startswith("3 rows, CLIP")
+    assert capsys.readouterr().out.startswith("3 clips, CLIP")
 
     assert run(["generate", str(out / "model"), "--text", "the dog", "--out", str(wav)]) == 0
     assert capsys.readouterr().out == f"1 sound by route 'text': {wav}\n"

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from clipsonic.claim import claimed
 from clipsonic.cli import run
 from clipsonic.pipeline import CLIPSonicPipeline, load_model
 from clipsonic.vectors import write_vectors
@@ -99,6 +100,27 @@ def test_pictures_one_several_and_a_folder(tmp_path: Path, model_folder: Path, p
         "blue,blue.wav,../pictures/blue.png",
         "red,red.wav,../pictures/red.png",
     ]
+
+
+def test_texts_that_clip_does_not_read_whole_are_said(
+    tmp_path: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = tmp_path / "p.csv"
+    prompts.write_text(f"id,caption\none,the dog\ntwo,{'the ' * 15}\nthree,{'the ' * 15}\n")
+    ask = (model_folder, "--prompts", prompts, "--steps", 1)
+    generate(*ask, "--route", "text", "--out", tmp_path / "s")
+    said = "2 texts longer than CLIP's context: it read the beginning; the first is 'two'"
+    assert said in capsys.readouterr().err
+    generate(*ask, "--route", "unconditional", "--out", tmp_path / "u")
+    assert "longer than" not in capsys.readouterr().err
+
+
+def test_vectors_for_a_model_of_a_clip_are_vouched_for_by_nobody(
+    tmp_path: Path, model_folder: Path, complete: CLIPSonicPipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_vectors(tmp_path / "v.npz", ["a"], np.eye(1, DIM, dtype=np.float32), space="clap/sha256:0")
+    generate(model_folder, "--vectors", tmp_path / "v.npz", "--out", tmp_path / "s")
+    assert f"of space clap/sha256:0, the model takes those of CLIP {complete.what.clip}" in capsys.readouterr().err
 
 
 def test_samplers_steps_and_guidance_are_heard(tmp_path: Path, model_folder: Path) -> None:
@@ -191,7 +213,7 @@ def test_the_plan_says_what_was_meant(tmp_path: Path, model_folder: Path, comple
     sampling = {"guidance_scale": what.prior_guidance_scale, "steps": 3, "samples": 1}
     assert plan["prior_sampling"] == sampling and plan["prior_weights"] is None and plan["batch_size"] == 1
     assert (plan["guidance_scale"], plan["steps"], plan["vocoder"]) == (what.guidance_scale, what.steps, what.vocoder)
-    assert plan["sampler"] == "DPMSolverMultistepScheduler" and plan["vocoder_weights"] is None
+    assert plan["sampler"] == "dpm-solver++" and plan["vocoder_weights"] is None
 
 
 def test_a_command_that_is_refused_leaves_nothing(tmp_path: Path, model_folder: Path, refused: Refused) -> None:
@@ -206,6 +228,79 @@ def test_a_command_that_is_refused_leaves_nothing(tmp_path: Path, model_folder: 
     line = refused("generate", model_folder, "--text", "a", "--out", model_folder / "x.wav")
     assert "holds a model_index.json and is no folder of sounds" in line
     assert "weights fetch --model run/modle" in refused("generate", "run/modle", *ask[2:])
+
+
+def test_what_does_not_fit_is_refused_before_any_query_is_encoded(
+    tmp_path: Path,
+    model_folder: Path,
+    run_folder: Path,
+    pictures: Path,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def encoded(*_: object) -> None:
+        raise AssertionError("a query was encoded")
+
+    monkeypatch.setattr("clipsonic.clip.FrozenClip.encode_text", encoded)
+    monkeypatch.setattr("clipsonic.clip.FrozenClip.encode_image", encoded)
+    text, image, out = ("--text", "a"), ("--image", pictures / "red.png"), ("--out", tmp_path / "s")
+    bare = ("generate", run_folder / "model", *out)
+    assert "route 'image' needs an image query, and was given a text" in refused(*bare, *text, "--route", "image")
+    assert "route 'text' needs a text query, and was given pictures" in refused(*bare, *image, "--route", "text")
+    assert "needs image and text means" in refused(*bare, *text, "--route", "text+shift")
+    line = refused(*bare, *text, "--route", "text+prior-pd")
+    assert "type clipsonic attach MODEL PRIOR --as pd, or generate with --prior karlo" in line
+    assert refused(*bare, *text, "--route", "text+prior-sd").endswith("type clipsonic attach MODEL PRIOR --as sd")
+    ask = ("generate", model_folder, *out, *text)
+    line = refused(*ask, "--route", "unconditional", "--guidance-scale", 4)
+    assert "--guidance-scale is not for the route 'unconditional'" in line
+    assert "there is no folder" in refused(*ask, "--json", tmp_path / "none" / "x.json")
+    assert f"--json {tmp_path} is a folder" in refused(*ask, "--json", tmp_path)
+    (tmp_path / "p.csv").write_text("id,caption\na,x\na.wav/b,y\n")
+    assert "rename one" in refused(*bare, "--prompts", tmp_path / "p.csv", "--route", "text")
+    assert "give a folder, or X.wav" in refused(*bare[:2], *text, "--out", tmp_path / "p.csv")
+    assert not (tmp_path / "s").exists()
+
+
+def test_two_of_one_command_at_once(tmp_path: Path, model_folder: Path, prompts: Path, refused: Refused) -> None:
+    many = ("generate", model_folder, "--prompts", prompts, "--out", tmp_path / "s")
+    one = ("generate", model_folder, "--text", "a", "--out", tmp_path / "x.wav")
+    with claimed(tmp_path / "s"), claimed(tmp_path, ".x.wav.lock"):
+        assert "another process is at work in" in refused(*many)
+        assert "another process is at work in" in refused(*one)
+        assert run([str(word) for word in (*one[:-1], tmp_path / "y.wav")]) == 0
+    for command in (many, one):
+        assert run([str(word) for word in command]) == 0
+    assert not [path for path in tmp_path.rglob(".*")]
+
+
+def test_seeds_of_another_command_are_refused(
+    tmp_path: Path, model_folder: Path, prompts: Path, refused: Refused
+) -> None:
+    """Old mistake: a folder would hold seeds of one command beside those of another."""
+    command = ("generate", model_folder, "--prompts", prompts, "--out", tmp_path / "s", "--json", tmp_path / "s" / "j")
+    assert run([str(word) for word in (*command, "--seed", 0, "--seed", 1)]) == 0
+    assert "has no plan.json" in refused(*command)
+    line = refused(*command, "--seed", 2, "--seed", 3, "--guidance-scale", 3)
+    assert "seed-0 holds sounds of another guidance scale: go on" in line or "seed-1 holds sounds" in line
+    assert run([str(word) for word in (*command, "--seed", 0, "--seed", 3)]) == 0
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["j", "seed-0", "seed-1", "seed-3"]
+
+
+def test_the_plan_says_what_is_in_force(tmp_path: Path, model_folder: Path, refused: Refused) -> None:
+    command = ("--text", "a", "--route", "text", "--out", tmp_path / "s")
+    generate(model_folder, *command)
+    generate(model_folder, *command, "--sampler", "dpm-solver++")  # which is the folder's own
+    assert "holds sounds of another sampler: go on" in refused("generate", model_folder, *command, "--sampler", "ddim")
+    generate(model_folder, "--text", "a", "--route", "unconditional", "--out", tmp_path / "u")
+    assert json.loads((tmp_path / "u" / "plan.json").read_text())["guidance_scale"] == 1.0
+
+
+def test_what_is_not_finite_leaves_nothing(tmp_path: Path, model_folder: Path, refused: Refused) -> None:
+    assert "is not finite for query" in refused(
+        "generate", model_folder, "--text", "a", "--out", tmp_path / "s", "--guidance-scale", 1e38
+    )
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(
@@ -272,6 +367,10 @@ def test_foreign_priors_are_refused(
     alone = ("generate", karlo_model, *common, "--route", "text")
     assert "go with a prior, not with route 'text'" in refused(*alone, "--prior-samples", 2)
     assert "takes at least 2 steps" in refused(*asked, "--prior-steps", 1)
+    (tmp_path / "run" / "prior").mkdir(parents=True)
+    (tmp_path / "run" / "prior" / "prior.json").write_text("{}")
+    line = refused("generate", model_folder, *common, "--prior", tmp_path / "run")
+    assert f"{tmp_path / 'run'} holds no prior: prior.json is missing (type {tmp_path / 'run' / 'prior'})" in line
     assert not (tmp_path / "x.wav").exists()
 
 
@@ -290,13 +389,17 @@ def test_mistakes(tmp_path: Path, model_folder: Path, pictures: Path, prompts: P
     assert "sampler 'dimm' does not exist; did you mean 'ddim'?" in refused(*ask, *text, "--sampler", "dimm")
     assert "--steps" in refused(*ask, *text, "--steps", 0)
     assert "device 'tpu' is not to be had here" in refused(*ask, *text, "--device", "tpu")
-    assert "is one file for 2 queries and 1 seeds: give a folder" in refused(*ask, "--prompts", prompts)
+    assert "is one file, for one query and one seed; given 2 and 1: give a folder" in refused(
+        *ask, "--prompts", prompts
+    )
     assert "not a readable picture" in refused(*ask, "--image", tmp_path / "gone.png")
     assert "not a readable picture" in refused(*ask, "--image", prompts)
     assert "lists no prompt" in refused(*ask, "--prompts", _file(tmp_path / "p.csv", "id,caption\n"))
     assert "would be written outside" in refused(*ask, "--prompts", _file(tmp_path / "p.csv", "id,caption\n../x,a\n"))
     assert "holds no model" in refused("generate", tmp_path, *ask[2:], *text)
-    assert "no model 'mirco' ships with clipsonic" in refused("generate", "mirco", *ask[2:], *text)
+    assert "there is no folder 'mirco' here, and no model 'mirco' ships; did you mean 'micro'?" in refused(
+        "generate", "mirco", *ask[2:], *text
+    )
     (tmp_path / "p.csv").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 

@@ -116,6 +116,9 @@ def test_mistakes(tmp_path: Path, videos: Path, how: list[str], refused: Refused
     assert "--folder and --split belong to a list of videos" in refused(
         "prepare", videos, *how, "--folder", videos, "--split", "train"
     )
+    assert "--folder belongs to a list of videos" in refused("prepare", videos, *how, "--folder", videos)
+    assert "has no name of its own" in refused("prepare", videos, *how, "--out", ".")
+    assert "there is no folder" in refused("prepare", videos, *how, "--json", tmp_path / "none" / "x.json")
     assert "--device 'gpu': choose cpu or cuda" in refused("prepare", videos, *how, "--device", "gpu")
     assert "Invalid value for '--cut'" in refused("prepare", videos, *how, "--cut", "last")
     table = tmp_path / "list.csv"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
+from clipsonic.claim import LOCK, claimed
 from clipsonic.cli import run
 from clipsonic.prepared import PreparedData
 from clipsonic.vectors import write_vectors
@@ -40,6 +42,30 @@ def test_vectors_of_another_encoder(command: list[str], prepared: PreparedData, 
     assert settings["conditioning"]["dim"] == 5 and settings["clip"] is None
 
 
+def test_the_space_of_vectors_is_kept_and_held_to(
+    command: list[str], prepared: PreparedData, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Old mistake: any vectors of the dimension were taken for the encoder's that the model was trained on."""
+    path, vectors = tmp_path / "e.npz", np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    write_vectors(path, prepared.ids, vectors, space="clap/sha256:0")
+    assert run([*command, "--condition", "vectors", "--vectors", str(path), "--steps", "1"]) == 0
+    model = str(tmp_path / "run" / "model")
+    capsys.readouterr()
+    assert run(["info", model]) == 0
+    assert "clap/sha256:0" in capsys.readouterr().out
+    ask = ["generate", model, "--vectors", str(path), "--out"]
+    assert run([*ask, str(tmp_path / "same")]) == 0
+    assert "nobody vouches" not in capsys.readouterr().err
+    write_vectors(path, prepared.ids, vectors)
+    assert run([*ask, str(tmp_path / "unnamed")]) == 0
+    said = "of a space that their file does not name, the model takes those of space clap/sha256:0: nobody vouches"
+    assert said in capsys.readouterr().err
+    write_vectors(path, prepared.ids, vectors, space="clap/sha256:1")
+    line = refused(*ask, tmp_path / "other")
+    assert "of space clap/sha256:1, this model takes those of clap/sha256:0: another encoder's" in line
+    assert not (tmp_path / "other").exists()
+
+
 def test_prompts_and_memory_savers(command: list[str], tmp_path: Path) -> None:
     (tmp_path / "prompts.csv").write_text("id,caption\nbell,the bell\n")
     savers = ["--micro-batch", "3", "--activation-checkpointing"]
@@ -67,6 +93,8 @@ def test_other_ranks_are_silent(
 def test_mistakes(command: list[str], tmp_path: Path, prepared: PreparedData, refused: Refused) -> None:
     vectors = tmp_path / "e.npz"
     assert "'--seed'" in refused(*command, "--seed", -1)
+    assert "less than or equal to 4294967295" in refused(*command, "--seed", 2**40 * 1000)
+    assert "there is no folder" in refused(*command, "--json", tmp_path / "none" / "x.json")
     assert "--vectors is missing" in refused(*command, "--condition", "vectors")
     assert "--vectors is not for --condition image" in refused(*command, "--vectors", vectors)
     write_vectors(vectors, prepared.ids[:2], np.ones((2, 5), np.float32))
@@ -99,6 +127,49 @@ def test_vectors_that_are_all_the_same_are_refused(
     write_vectors(tmp_path / "e.npz", prepared.ids, np.ones((3, 5), np.float32))
     line = refused(*command, "--condition", "vectors", "--vectors", tmp_path / "e.npz")
     assert "all 3 condition vectors of these data are the same" in line
+
+
+def test_a_place_of_something_else_is_refused(
+    command: list[str], tmp_path: Path, prepared_folder: Path, model_folder: Path, refused: Refused
+) -> None:
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds" / "plan.json").write_text("{}")
+    for place, message in (
+        (prepared_folder, "holds a prepared.json and is no folder of a training"),
+        (model_folder / "run", "holds a model_index.json and is no folder of a training"),
+        (tmp_path / "sounds", "and so sounds: choose another --out"),
+    ):
+        before = sorted(place.rglob("*"))
+        assert message in refused(*command, "--out", place)
+        assert sorted(place.rglob("*")) == before
+
+
+def test_two_of_one_training_at_once(command: list[str], tmp_path: Path, refused: Refused) -> None:
+    with claimed(tmp_path / "run"):
+        assert "another process is at work in" in refused(*command)
+    assert run([*command, "--steps", "1"]) == 0
+    assert not (tmp_path / "run" / LOCK).exists()
+
+
+def test_a_full_disk_at_the_model_folder_is_one_line(
+    command: list[str], tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old mistake: safetensors' own error, which is no OSError, leaked as a traceback."""
+    import safetensors.torch as whole
+
+    save = whole.save_file
+
+    def full(tensors: object, filename: object, *rest: object, **named: object) -> None:
+        Path(str(filename)).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        line = refused(*command, "--steps", "1")
+    assert "cannot be written (Error while serializing: I/O error: No space left on device (os error 28))" in line
+    assert "make room, and repeat the command" in line and whole.save_file is save
+    assert not (tmp_path / "run" / "model").exists() and not list((tmp_path / "run").glob(".*"))
+    assert run([*command, "--steps", "1"]) == 0
 
 
 def test_a_mistake_in_the_preset_is_said_before_anything_is_made(

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from clipsonic.claim import claimed
 from clipsonic.cli import run
 from clipsonic.pipeline import load_model
 
@@ -71,7 +72,7 @@ def test_from_pictures_and_captions_to_a_route(
     command = ["train-prior", str(tiny), "--pairs", str(pairs), "--clip", str(clip_folder), "--out", str(out)]
     assert run(command) == 0
     told, err = capsys.readouterr()
-    assert told.startswith(f"prior in {out / 'prior'}; mean cosines over 1 held-out pairs:\n")
+    assert told.startswith(f"prior in {out / 'prior'}; mean cosines over 1 held-out pair:\n")
     assert "what is drawn and the true image vector (ViT-L/14: 0.75 or more)" in told and told.count("\n") == 6
     assert f"1 of 6 pictures skipped: see {out / 'pairs' / 'skipped.jsonl'}" in err
     assert f"next: clipsonic attach MODEL {out / 'prior'} --as pd" in err
@@ -125,6 +126,11 @@ def test_mistakes(tmp_path: Path, tiny: Path, pairs: Path, prepared_folder: Path
     assert "No such file" in refused(*ask, "--vectors", tmp_path / "gone.npz")
     assert "holds no model" in refused("attach", tmp_path, tmp_path, "--as", "pd")
     assert "--as" in refused("attach", tmp_path, tmp_path, "--as", "dd")
+    assert "no folder of a training" in refused(*ask[:2], "--out", prepared_folder, "--data", prepared_folder)
+    assert "less than or equal to 4294967295" in refused(*ask, "--data", prepared_folder, "--seed", 2**62)
+    assert "there is no folder" in refused(*ask, "--data", prepared_folder, "--json", tmp_path / "none" / "x.json")
+    with claimed(tmp_path / "run"):
+        assert "another process is at work in" in refused(*ask, "--data", prepared_folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 

@@ -150,3 +150,28 @@ def test_openai_s_weights_meet_the_activation_they_were_trained_with(
     assert np.abs(mine - wrong).max() > 1e-4  # the version that must fail
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"other": {"quick_gelu": False}})
     assert FrozenClip("tiny/other").digest != loaded.digest  # the same weights, another network
+
+
+def test_texts_that_are_cut_are_named(clip: FrozenClip) -> None:
+    """Of the context of 16 tokens, two are the start and the end."""
+    texts = ["the " * 14, "the " * 15, "", "! " * 15, "!" * 14, "!" * 15, "the dog"]
+    assert clip.cut_texts(texts) == [1, 3, 5] and clip.cut_texts([]) == []
+    many = ["a bell"] * 70 + ["the " * 15]
+    assert clip.cut_texts(many) == [70]  # whatever batch it is in
+
+
+@pytest.mark.parametrize("fills_with", ["its own token", "the end"])
+def test_texts_that_are_cut_are_named_by_other_tokenizers(
+    clip: FrozenClip, monkeypatch: pytest.MonkeyPatch, fills_with: str
+) -> None:
+    """As BERT's, which fills up with a token that is not 0; and T5's of SigLIP, with that of the end."""
+
+    def tokenize(texts: list[str], context_length: int = 4) -> torch.Tensor:
+        start, fill = ([7], 1) if fills_with == "its own token" else ([], 9)
+        words = ([*start, *range(20, 20 + len(text.split()))][: context_length - 1] for text in texts)
+        return torch.tensor([[*row, 9, *[fill] * (context_length - 1 - len(row))] for row in words])
+
+    monkeypatch.setattr(clip, "_tokenize", tokenize)
+    most = 2 if fills_with == "its own token" else 3
+    texts = [" ".join(["word"] * count) for count in range(6)]
+    assert clip.cut_texts(texts) == list(range(most + 1, 6))

@@ -67,6 +67,35 @@ def test_an_item_ends_where_its_segment_does(long: Path, how: Preparation) -> No
     np.testing.assert_allclose(clip.pictures[0].mean((0, 1)), (200, 200, 30), atol=15)  # the frame at 0.75 s
 
 
+def test_nothing_is_from_outside_the_seconds_listed(tmp_path: Path, make_video: Maker, how: Preparation) -> None:
+    """Old mistake: a short segment was filled up with the sound and the frames after it."""
+    sound = np.random.default_rng(0).normal(0, 0.2, 8000).astype(np.float32)
+    colours = ((200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30))
+    make_video(tmp_path / "a.mp4", sound, colours)
+    longer, at_8 = replace(how, mel=replace(how.mel, frames=40)), replace(how, frames_per_second=8.0)
+    assert longer.seconds == 0.32  # the second frame comes at 0.25 s
+    for policy in ("first", "all"):
+        by = replace(longer, cut=policy)  # type: ignore[arg-type]
+        [clip] = cut(tmp_path, Item("a", "a.mp4", 0.25, 0.25 + 0.3), by)
+        [whole] = cut(tmp_path, Item("a", "a.mp4", 0.25), replace(longer, cut="first"))
+        assert isinstance(clip, Clip) and isinstance(whole, Clip) and clip.padded and not whole.padded
+        samples = read_video(tmp_path / "a.mp4", 8000, 4.0, 0.55).samples[2000:4400]
+        expected = LogMel(longer.mel)(torch.from_numpy(np.pad(samples, (0, 160)))[None])[0].numpy().ravel()
+        np.testing.assert_allclose(clip.log_mel, expected, atol=1e-3)
+        assert np.abs(clip.log_mel - whole.log_mel).max() > 0.1
+        [skipped] = cut(tmp_path, Item("a", "a.mp4", 0.25, 0.45), by)
+        assert skipped == Skipped("a", "a.mp4", "too short", "too short: 0.20 s are listed, 0.32 s needed")
+    [clip] = cut(tmp_path, Item("a", "a.mp4", 0.0, 0.24), at_8)  # the frame at 0.25 s is in the clip of 0.256 s
+    assert isinstance(clip, Clip) and clip.padded and len(clip.pictures) == 1
+    [clip] = cut(tmp_path, Item("a", "a.mp4", 0.0, 0.256), at_8)
+    assert isinstance(clip, Clip) and not clip.padded and len(clip.pictures) == 2
+
+
+def test_the_last_of_all_clips_ends_where_its_segment_does(long: Path, how: Preparation) -> None:
+    found = cut(long, Item("a", "long.mp4", 0.512, 1.01), replace(how, cut="all"))
+    assert [each.padded for each in found if isinstance(each, Clip)] == [False, True]
+
+
 def test_what_is_no_clip(videos: Path, how: Preparation) -> None:
     kinds = {
         "corrupt": "broken",

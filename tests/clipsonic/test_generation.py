@@ -14,7 +14,9 @@ import pytest
 import soundfile
 
 from clipsonic.generation import (
+    check_ids,
     check_place,
+    check_run_place,
     folder_digest,
     manifest_text,
     queries_digest,
@@ -79,7 +81,7 @@ def test_another_command_is_refused(tmp_path: Path) -> None:
     before = folder_digest(tmp_path / "s")
     with pytest.raises(ValueError, match="holds sounds of another seed: go on with that command, or choose another"):
         write(tmp_path / "s", seed=1)
-    with pytest.raises(ValueError, match="another route and queries_sha256"):
+    with pytest.raises(ValueError, match="another route and queries: go on"):
         write(tmp_path / "s", Texts(TEXTS.ids, ["x", "y", "z"]), route="text")
     assert folder_digest(tmp_path / "s") == before
     (tmp_path / "other").mkdir()
@@ -117,12 +119,85 @@ def test_the_digest_is_of_ids_and_queries(tmp_path: Path) -> None:
     assert queries_digest(different[0]) == queries_digest(Texts(["a", "b"], ["x", "y"]))
 
 
-def test_a_plan_without_a_sound_is_replaced(tmp_path: Path) -> None:
+def test_a_command_without_a_sound_leaves_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old mistake: a command that failed before its first sound kept the corrected one out."""
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path / "s", make=Maker(most=0))
+    assert not (tmp_path / "s").exists()
+    with monkeypatch.context() as patch:  # the disk is full after the plan
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr("clipsonic.generation.write_wav", full)
+        with pytest.raises(OSError, match="No space left"):
+            write(tmp_path / "s")
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["plan.json"]
     write(tmp_path / "s", seed=1)
     assert json.loads((tmp_path / "s" / "plan.json").read_text())["seed"] == 1
+
+
+def test_a_folder_of_others_is_refused(tmp_path: Path) -> None:
+    """Old mistake: only a file that a sound would replace was looked for."""
+    for name in ("run/log.jsonl", "seeds/seed-0/plan.json", "seeds/seed-1/one.wav", "notes.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "hidden" / "empty").mkdir(parents=True)
+    (tmp_path / "hidden" / ".DS_Store").touch()
+    write(tmp_path / "single")
+    for folder, seeds, message in (
+        ("run", 1, r"run/log.jsonl is there already, and .*run has no plan.json"),
+        ("run", 2, r"run/log.jsonl is there already, and .*run has no plan.json"),
+        ("seeds", 1, r"seeds/seed-0 is there already, and .*seeds has no plan.json"),
+        ("single", 2, "holds sounds of one seed, and each of 2 has a folder in it"),
+        ("notes.csv", 1, "is a file that is there already: give a folder, or X.wav"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_place(tmp_path / folder, seeds)
+    for folder, seeds in (("seeds", 2), ("single", 1), ("hidden", 1), ("hidden", 2), ("new", 1)):
+        check_place(tmp_path / folder, seeds)
+    with pytest.raises(ValueError, match="run/log.jsonl is there already"):
+        write(tmp_path / "run")
+    (tmp_path / "x.wav").mkdir()
+    with pytest.raises(ValueError, match="x.wav is a folder"):
+        check_place(tmp_path / "x.wav")
+    check_run_place(tmp_path / "run")
+    for folder in ("single", "seeds"):
+        with pytest.raises(ValueError, match="and so sounds: choose another --out"):
+            check_run_place(tmp_path / folder)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a", "a.wav/b"], "the sound of id 'a' would be a file, and a folder for that of 'a.wav/b'"),
+        (["x/a.wav/b/c", "x/a"], "the sound of id 'x/a' would be a file"),
+        (["é" * 123], "expected at most 245 bytes, found 246"),
+        ([f"{'d' * 256}/x"], "expected at most 245 bytes, found 256"),
+        (["a\0b"], "has a control character"),
+        (["a\nb"], "has a control character"),
+        (["\udce9"], "or one that is no text"),
+        (["manifest.csv/a"], "plan.json and manifest.csv are files here"),
+    ],
+)
+def test_ids_that_cannot_be_files_are_refused(ids: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_ids(ids)
+
+
+def test_ids_that_can_be_files(tmp_path: Path) -> None:
+    ids = ["a", "a.wav", "a/b", "é", "x" * 245, f"{'d' * 255}/x", "manifest.csv", "plan.json"]
+    check_ids(ids)
+    write(tmp_path / "s", Texts(ids, ids))
+
+
+def test_a_digest_passes_over_what_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_text("1")
+    before = folder_digest(tmp_path)
+    (tmp_path / ".prior_pd.part").mkdir()
+    (tmp_path / ".prior_pd.part" / "weights").write_text("2")
+    (tmp_path / ".lock").touch()
+    assert folder_digest(tmp_path) == before
 
 
 @pytest.mark.parametrize("mark", ["prepared.json", "model_index.json", "prior.json"])
@@ -132,6 +207,8 @@ def test_other_folders_are_not_for_sounds(tmp_path: Path, mark: str) -> None:
     for out in (tmp_path, tmp_path / "below" / "sounds", tmp_path / "x.wav"):
         with pytest.raises(ValueError, match=f"which holds a {mark} and is no folder of sounds"):
             check_place(out)
+        with pytest.raises(ValueError, match=f"which holds a {mark} and is no folder of a training"):
+            check_run_place(out)
 
 
 def test_the_hubs_revision_stands_for_its_files(tmp_path: Path) -> None:

@@ -259,3 +259,38 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_csv_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_bytes('\ufeffid,length,caption\r\na,3,"one, two"\r\n'.encode())
     assert read_captions(tmp_path / "c.csv") == {"a": "one, two"}
+
+
+def test_links_to_folders_are_followed_and_no_folder_is_read_twice(tmp_path: Path, tree: Path) -> None:
+    touch(tree, "b/1.mp4", "c.mp4", "b.mp4")
+    touch(tmp_path / "elsewhere", "2.mp4", "deep/3.mp4")
+    (tree / "a").symlink_to(tree / "b")  # read as b
+    (tree / "b" / "up").symlink_to(tree)
+    (tree / "d").symlink_to(tmp_path / "elsewhere")
+    (tree / "e").symlink_to(tmp_path / "elsewhere" / "deep")  # read as d/deep
+    (tmp_path / "elsewhere" / "loop").symlink_to(tree / "d")
+    (tree / "broken").symlink_to(tmp_path / "gone")
+    assert [item.id for item in items_of_folder(tree)] == ["b/1", "b", "c", "d/2", "d/deep/3"]
+    [item] = items_of_list(written(tmp_path, "own.csv", "video\nd/deep/3.mp4\n"), tree)
+    assert item.fault is None
+
+
+@pytest.mark.parametrize("videos", [{"x": 3}, {"x": "abc"}, {"x": [3]}, {"x": None}])
+def test_a_list_of_music_that_is_none(tmp_path: Path, tree: Path, videos: object) -> None:
+    """Old mistakes: a traceback, or a video of each letter."""
+    path = written(tmp_path, "list.json", json.dumps({"videos": videos}))
+    with pytest.raises(ValueError, match=r"list.json: x of videos must be an array of YouTube ids, found "):
+        items_of_list(path, tree)
+
+
+def test_a_cell_that_is_too_long_is_one_line(tmp_path: Path, tree: Path) -> None:
+    long = "x" * 140_000
+    with pytest.raises(ValueError, match=r"c.csv is not a CSV in UTF-8 \(field larger than field limit"):
+        read_captions(written(tmp_path, "c.csv", f"id,caption\na,{long}\n"))
+    with pytest.raises(ValueError, match=r"l.csv is neither CSV nor JSON in UTF-8 \(field larger"):
+        items_of_list(written(tmp_path, "l.csv", f"video,caption\na.mp4,{long}\n"), tree)
+
+
+def test_captions_of_audiocaps_own_list(tmp_path: Path) -> None:
+    lines = "audiocap_id,youtube_id,start_time,caption\n103549,7fmOlUlwoNg,20,Rattling\n103548,6BJ455B1aAs,0,A rocket\n"
+    assert read_captions(written(tmp_path, "test.csv", lines)) == {"103549": "Rattling", "103548": "A rocket"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from clipsonic.model_folder import check_model_folder, find_model_folder
 from clipsonic.pipeline import CLIPSonicPipeline, load_model
+from clipsonic.settings import Settings
 from clipsonic.weights import model_folder as shipped_folder
 from clipsonic.weights import model_names
 
@@ -95,6 +97,8 @@ PART_CASES: list[tuple[str, Callable[[Table], object], str]] = [
     ("unet/config.json", lambda t: t.pop("attention_head_dim"), "unet/config.json: missing attention_head_dim$"),
     ("unet/config.json", lambda t: t.update(head_dims=3), "unet/config.json: unknown head_dims$"),
     ("unet/config.json", lambda t: t.update(block_out_channels=[16, 64]), "has shape .*, its config says"),
+    ("unet/config.json", lambda t: t.update(norm_num_groups=7), "unet/config.json: norm_num_groups is 7, which does"),
+    ("unet/config.json", lambda t: t.update(down_block_types=["x", "y"]), "no UNet2DConditionModel can be built of th"),
     ("prior_pd/config.json", lambda t: t.pop("num_layers"), "prior_pd/config.json: missing num_layers$"),
     ("prior_sd/config.json", lambda t: t.update(num_layers=2), "prior_sd/diffusion_py.*: missing transformer_blocks"),
     ("scheduler/scheduler_config.json", lambda t: t.update(beta_shedule=3), "unknown beta_shedule$"),
@@ -218,3 +222,13 @@ def test_pickles_are_not_written(tmp_path: Path, complete: CLIPSonicPipeline) ->
     with pytest.raises(ValueError, match="a model folder holds safetensors"):
         complete.save_pretrained(tmp_path / "model", safe_serialization=False)
     assert not (tmp_path / "model").exists()
+
+
+def test_settings_without_a_space_are_those_of_before(complete: CLIPSonicPipeline) -> None:
+    """The folders that ship stay as they are, to the byte."""
+    values = complete.what.as_dict()
+    assert "space" not in values and Settings.from_dict(values) == complete.what
+    named = replace(complete.what, space="clap/sha256:0")
+    assert list(named.as_dict()) == [*values, "space"] and Settings.from_dict(named.as_dict()) == named
+    with pytest.raises(ValueError, match="space must be a text or null, found 3"):
+        Settings.from_dict({**values, "space": 3})

@@ -175,3 +175,61 @@ def test_a_wrong_table(tmp_path: Path, table: Path, clip: FrozenClip) -> None:
     encode_pairs(table, tmp_path / "w", clip)
     with pytest.raises(ValueError, match="holds vectors of another list or CLIP: choose another --out"):
         encode_pairs(path, tmp_path / "w", clip)
+
+
+def test_a_list_that_failed_can_be_mended(table: Path, tmp_path: Path, clip: FrozenClip) -> None:
+    """Old mistake: what was left of it refused the mended list."""
+    out = tmp_path / "run" / "pairs"
+    mended = table.read_text()
+    for content, message in (
+        ("image,caption\ngone.png,a\nlost.png,b\n", "none of 2 pictures of .*gone.png: not a readable picture"),
+        ("image,caption\npictures/red.png,a\npictures/red.png,b\n", "has only one picture that can be read:"),
+        ("image,caption\npictures/red.png,a\ngone.png,b\n", r"has only one picture that can be read \(.*gone.png"),
+    ):
+        table.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            encode_pairs(table, out, clip)
+        assert not out.exists()
+    table.write_text(mended)
+    assert encode_pairs(table, out, clip)[1] == 1
+    table.write_text(mended + "9,pictures/red.png,more red\n")
+    with pytest.raises(ValueError, match=rf"another list or CLIP: choose another --out, or type: rm -r {out}$"):
+        encode_pairs(table, out, clip)
+
+
+def test_rows_of_one_picture_or_video_are_one_group(
+    table: Path, tmp_path: Path, clip: FrozenClip, prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.write_text(table.read_text() + "5,./pictures/green.png,more green\n")
+    found, _ = encode_pairs(table, tmp_path / "v", clip)
+    assert found.groups.tolist() == [0, 1, 2, 3, 1]  # without the one that cannot be read
+    assert PreparedPairs(prepared).groups.tolist() == [0, 1, 2]
+    monkeypatch.setattr(prepared, "videos", lambda: ["b.mp4", "a.mp4", "b.mp4"])
+    assert PreparedPairs(prepared).groups.tolist() == [0, 1, 0]
+
+
+def test_texts_that_are_cut_are_named(
+    table: Path, tmp_path: Path, clip: FrozenClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "the " * 15
+    table.write_text(table.read_text().replace("the blue", long).replace("the white", long).replace("the black", long))
+    monkeypatch.setattr(pairs_module, "PART", 2)
+    found, _ = encode_pairs(table, tmp_path / "v", clip)
+    assert found.cut_texts == ("pair 4", "pair 5")  # of those whose picture can be read
+    assert encode_pairs(table, tmp_path / "v", clip)[0].cut_texts == found.cut_texts  # done already
+
+
+def test_what_is_no_table_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"image,caption\na.png,{'x' * 140_000}\n")
+    with pytest.raises(ValueError, match=r"t.csv is not a CSV in UTF-8 \(field larger than field limit"):
+        read_table(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_bytes(b"image,caption\na.png,\xff\n")
+    with pytest.raises(ValueError, match="t.csv is not a CSV in UTF-8"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_npy_is_no_npz(tmp_path: Path, clip: FrozenClip) -> None:
+    with (tmp_path / "p.npz").open("wb") as file:
+        np.save(file, np.eye(8))
+    with pytest.raises(ValueError, match="is no .npz with image and text vectors"):
+        read_pairs(tmp_path / "p.npz", clip)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -102,11 +102,43 @@ def test_labels_become_texts(tmp_path: Path, videos: Path, how: Preparation) -> 
             ]
         )
     )
-    assert prepare(videos, items_of_list(path, videos), tmp_path / "data", how) == Prepared(2, 1, 0)
+    assert prepare(videos, items_of_list(path, videos), tmp_path / "data", how) == Prepared(2, 1, 0, 1)
     data = PreparedData(tmp_path / "data")
     assert data.ids == ["a", "low_000000.125"] and data.captions() == ["a photo of low tone", "a tone, high"]
     np.testing.assert_allclose(data.vectors("clip_text"), FrozenClip(how.clip).encode_text(data.captions()), atol=1e-6)
     assert json.loads((tmp_path / "data" / "skipped.jsonl").read_text())["reason"] == "no video gone.mp4"
+
+
+def test_texts_longer_than_the_context_are_counted(tmp_path: Path, videos: Path, how: Preparation) -> None:
+    texts = {"low": "the " * 15, "high": "the high", "more/stereo": "the " * 15}
+    items = [
+        Item(name, f"{name}.mp4", end_s=end, caption=text)
+        for (name, text), end in zip(texts.items(), (None, None, 0.1), strict=True)
+    ]
+    found = prepare(videos, items, tmp_path / "data", how)
+    assert found == Prepared(2, 1, 0, cut_texts=1)  # and not of what is skipped
+    record = json.loads((tmp_path / "data" / "prepared.json").read_text())
+    assert record["cut_texts"] == 1
+    assert prepare(videos, items, tmp_path / "data", how) == found  # done already
+    del record["cut_texts"]  # as earlier versions wrote it
+    (tmp_path / "data" / "prepared.json").write_text(json.dumps(record))
+    assert prepare(videos, items, tmp_path / "data", how) == Prepared(2, 1, 0)
+
+
+def test_only_texts_of_files_that_are_there_are_encoded(
+    tmp_path: Path, videos: Path, how: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    encode = FrozenClip.encode_text
+
+    def encode_text(clip: FrozenClip, texts: Sequence[str]) -> np.ndarray:
+        encoded.extend(texts)
+        return encode(clip, texts)
+
+    monkeypatch.setattr(FrozenClip, "encode_text", encode_text)
+    items = [Item(name, "", caption=f"the {name}", fault="no video", kind="missing") for name in ("x", "y")]
+    prepare(videos, [*items, Item("low", "low.mp4", caption="the low")], tmp_path / "data", how)
+    assert encoded == ["the low"]
 
 
 def test_texts_are_of_all_or_of_none(tmp_path: Path, videos: Path, how: Preparation) -> None:

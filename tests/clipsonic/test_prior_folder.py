@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import clipsonic.prior_folder as prior_folder
@@ -130,9 +132,36 @@ def test_a_prior_of_another_space_is_refused(model: Path, prior: Path, record: P
     check_space(place, nameless, record.clip, "1" * 64, DIM)
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, prior: Path, model: Path, record: PriorRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old mistakes: a traceback of safetensors, a list of shutil's, and a hidden part in the model folder."""
+    before = sorted(tmp_path.rglob("*"))
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # what a full disk does, to this process alone
+    try:
+        with pytest.raises(OSError, match=r"model/prior_pd cannot be written \(.*File too large") as told:
+            attach_prior(model, prior, "pd")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    assert "[(" not in str(told.value) and sorted(tmp_path.rglob("*")) == before
+    loaded = load_prior(prior)
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        with pytest.raises(OSError, match=r"prior cannot be written \(I/O error: No space left on device"):
+            save_prior(loaded, record, prior)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_wrong_folder_is_refused(tmp_path: Path, prior: Path, model: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no prior: prior.json is missing \(clipsonic train-prior"):
-        read_record(tmp_path)
+        read_record(model)
+    with pytest.raises(ValueError, match=rf"{tmp_path} holds no prior: prior.json is missing \(type {prior}\)"):
+        read_record(tmp_path)  # as the folder of a training is
     whole = (prior / "prior.json").read_text()
     for change, message in (
         (("dim", "dims"), "unexpected keyword argument 'dims'"),

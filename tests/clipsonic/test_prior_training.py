@@ -113,6 +113,30 @@ def test_a_step_is_shared_without_overlap_or_loss() -> None:
     assert not torch.equal(objective.draw(4, slice(0, 8))["noise"], whole["noise"])
 
 
+def test_the_pairs_of_one_picture_are_held_out_together() -> None:
+    """Old mistake: rows were held out, and a picture with five captions was trained on with the other four."""
+    pictures = tuple(Path(f"{row // 5}.png") for row in range(200))
+    pairs = replace(make_pairs(200), pictures=pictures)
+    objective = PriorObjective(PRESET, pairs, 0)
+    shown = {pictures[int(row)] for row in objective._rows}
+    held = {pictures[int(row)] for row in objective.held_out}
+    assert len(held) == 2 and len(objective.held_out) == 10 and not shown & held and len(shown | held) == 40
+    assert "held-out pairs" in objective.plan()  # so that a training of another split is not continued
+    with pytest.raises(ValueError, match="all 3 pairs are of one video or picture"):
+        PriorObjective(PRESET, replace(make_pairs(3), pictures=(Path("x.png"),) * 3), 0)
+
+
+def test_without_groups_the_split_is_that_of_the_rows() -> None:
+    """The priors that ship were trained with it."""
+    order = np.random.default_rng(3).permutation(400)
+    alone = replace(make_pairs(), pictures=tuple(Path(f"{row}.png") for row in reversed(range(400))))
+    for pairs in (make_pairs(), alone):
+        objective = PriorObjective(PRESET, pairs, 3)
+        np.testing.assert_array_equal(objective.held_out, np.sort(order[:20]))
+        np.testing.assert_array_equal(objective._rows, np.sort(order[20:]))
+        assert set(objective.plan()) == {"network", "recipe", "seed", "training set"}
+
+
 def test_held_out_pairs_are_never_trained_on() -> None:
     pairs = make_pairs(40)
     objective = PriorObjective(PRESET, pairs, 0)

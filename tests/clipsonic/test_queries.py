@@ -100,3 +100,28 @@ def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
     for name in ("text.png", "cut.png", "cut.jpg", "gone.png"):
         with pytest.raises(ValueError, match=rf"{name}: not a readable picture"):
             read_picture(tmp_path / name)
+
+
+def test_a_picture_is_turned_as_it_is_to_be_shown(tmp_path: Path) -> None:
+    """Old mistake: phones' upright pictures were seen lying, though their videos were turned."""
+    lying = np.zeros((20, 30, 3), np.uint8)
+    lying[:, :15] = (200, 10, 10)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn it clockwise
+    Image.fromarray(lying).save(tmp_path / "phone.png", exif=exif)
+    np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "phone.png")), np.rot90(lying, -1))
+
+
+def test_a_picture_too_large_to_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(ValueError, match=r"huge.png: not a readable picture \(Image size \(1200 pixels\)"):
+        read_picture(tmp_path / "huge.png")
+
+
+def test_links_to_folders_are_followed(tmp_path: Path, pictures: Path) -> None:
+    (tmp_path / "shown").mkdir()
+    (tmp_path / "shown" / "link").symlink_to(pictures)
+    (pictures / "more" / "back").symlink_to(tmp_path / "shown")
+    found = read_queries(images=tmp_path / "shown")
+    assert isinstance(found, Pictures) and found.ids == ["link/a", "link/b", "link/more/c"]

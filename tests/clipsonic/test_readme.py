@@ -44,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, media: Path) -> Path:
     return place
 
 
-@pytest.mark.parametrize("title", ["Hear it", "From videos to sounds, in a minute"])
+@pytest.mark.parametrize("title", ["Hear it", "From videos to sounds, in two minutes"])
 def test_the_commands_run(place: Path, monkeypatch: pytest.MonkeyPatch, title: str) -> None:
     monkeypatch.chdir(place)
     (block,) = blocks(section(title), "sh")
@@ -64,7 +64,7 @@ def test_vectors_of_captions_train_and_ask_clap_tta(place: Path, monkeypatch: py
     """What the README's first command and its Python write is what the next commands take."""
     monkeypatch.chdir(place)
     if not (place / "data").is_dir():  # tests may run in any order, and on several workers
-        (block,) = blocks(section("From videos to sounds, in a minute"), "sh")
+        (block,) = blocks(section("From videos to sounds, in two minutes"), "sh")
         run_commands(block.splitlines()[0])
     if not (place / "clap.npz").is_file():
         (block,) = blocks(section("Generate"), "python")

@@ -134,6 +134,15 @@ def test_what_the_vectors_are_makes_the_training(prepared: PreparedData) -> None
         of_vectors(prepared, {name: vector for name, vector in handed.items() if name != prepared.ids[1]})
 
 
+def test_later_clips_of_a_video_take_its_vector(prepared: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "ids", ["a", "a+0001", "b+0002"])
+    handed = {name: np.full(5, number, np.float32) for number, name in enumerate(("a", "b", "b+0002"))}
+    found = of_vectors(prepared, handed)
+    assert np.concatenate(found.conditions(np.arange(3)))[:, 0].tolist() == [0, 0, 2]
+    with pytest.raises(ValueError, match=r"2 of 3 rows have no vector, the first is 'a'"):
+        of_vectors(prepared, {"b": handed["b"]})
+
+
 def test_batches_come_in_order_and_an_error_comes_with_its_step() -> None:
     def draw(step: int) -> dict[str, torch.Tensor]:
         if step == 7:

@@ -69,3 +69,25 @@ def test_other_files_and_missing_ids(tmp_path: Path) -> None:
     found = read_vectors(save(tmp_path / "e.npz", ["a"], [1], [[1, 0]]))
     with pytest.raises(ValueError, match="no vector for c0, c1, c2, c3, c4 and 2 more: expected one for each of 7 ids"):
         found.of([f"c{k}" for k in range(7)])
+
+
+def test_the_space_is_kept(tmp_path: Path) -> None:
+    write_vectors(tmp_path / "v.npz", ["p"], np.eye(1, dtype=np.float32), space="clap/sha256:0")
+    assert read_vectors(tmp_path / "v.npz").space == "clap/sha256:0"
+    write_vectors(tmp_path / "v.npz", ["p"], np.eye(1, dtype=np.float32))
+    assert read_vectors(tmp_path / "v.npz").space is None
+
+
+def test_arrays_of_another_kind_are_one_line(tmp_path: Path) -> None:
+    """Old mistake: a TypeError each."""
+    path = tmp_path / "v.npz"
+    with path.open("wb") as file:
+        np.save(file, np.eye(2))  # a .npy that was renamed
+    with pytest.raises(ValueError, match="is no .npz with ids, frames and embeddings"):
+        read_vectors(path)
+    np.savez(path, ids=np.array("a"), frames=np.array([1]), embeddings=np.eye(1))
+    with pytest.raises(ValueError, match="is no .npz with ids, frames and embeddings"):
+        read_vectors(path)
+    np.savez(path, ids=np.array(["a"]), frames=np.array(["1"]), embeddings=np.eye(1))
+    with pytest.raises(ValueError, match="frames are <U1 and embeddings float64; expected numbers"):
+        read_vectors(path)

@@ -11,8 +11,9 @@ import pytest
 
 from clipsonic.cli import run
 from clipsonic.karlo import PARTS
+from clipsonic.preset import load_preset, preset_names
 from clipsonic.vocoders import VOCODERS
-from clipsonic.weights.fetch import PUBLISHED, cached_folder, fetch
+from clipsonic.weights.fetch import CLIPS, PUBLISHED, cached_folder, fetch
 
 Refused = Any
 BIGVGAN = "bigvgan-v2-24khz-100band"
@@ -40,6 +41,10 @@ def test_what_is_published_is_what_the_parts_ask_for() -> None:
     assert {name for name in VOCODERS if name != "griffin-lim"} <= set(PUBLISHED)
     assert PUBLISHED["karlo"].repository == "kakaobrain/karlo-v1-alpha"
     assert PUBLISHED["karlo"].files == tuple(f"{part}/*" for part in PARTS)
+
+
+def test_the_clips_of_the_presets_are_listed() -> None:
+    assert {load_preset(name).clip for name in preset_names()} - {"micro"} == set(CLIPS)
 
 
 def test_a_cache_is_looked_into_without_a_network(cache: Path) -> None:
@@ -103,7 +108,13 @@ def test_the_commands(
     assert "micro-0" in found["models"] and set(found["published"]) == set(PUBLISHED)
     assert found["published"][BIGVGAN]["folder"] == str(folder) and found["published"]["karlo"]["folder"] is None
     assert run(["weights", "list"]) == 0
-    assert "karlo\tnot here\t" in capsys.readouterr().out
+    assert "karlo\tnot here\t" in (out := capsys.readouterr().out)
+    assert "ViT-L-14/openai\tnot here\tCLIP of the presets small and base" in out and found["clips"] == {
+        "ViT-L-14/openai": {"purpose": CLIPS["ViT-L-14/openai"], "file": None}
+    }
+    there = put(cache, "timm/vit_large_patch14_clip_224.openai", "open_clip_model.safetensors")
+    assert run(["weights", "list"]) == 0
+    assert f"ViT-L-14/openai\t{there / 'open_clip_model.safetensors'}\t" in capsys.readouterr().out
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
     assert run(["weights", "fetch", BIGVGAN, "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out) == {"schema": 1, "name": BIGVGAN, "path": str(folder)}
