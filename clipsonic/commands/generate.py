@@ -74,8 +74,6 @@ def generate(
     Example: clipsonic generate micro --text "two large wooden drums in a hall" --out drums.wav
     """
     from clipsonic.claim import LOCK, claimed
-    from clipsonic.devices import find_device
-    from clipsonic.diffusion import sampler_name
     from clipsonic.generation import (
         MANIFEST,
         check_ids,
@@ -86,11 +84,8 @@ def generate(
         whole_plan,
         write_sounds,
     )
-    from clipsonic.karlo import is_karlo, karlo_folder
     from clipsonic.queries import read_queries
-    from clipsonic.routes import Asker, PriorChoice, choose_route
     from clipsonic.sounds import write_wav
-    from clipsonic.vocoders import vocoder_folder
 
     alone = out.suffix.lower() == ".wav"
     check_json(json_file, out.parent if alone else out)
@@ -106,6 +101,12 @@ def generate(
             f"--out {out} is one file, for one query and one seed; given {len(queries.ids)} and {len(seeds)}: "
             "give a folder"
         )
+    from clipsonic.devices import find_device  # torch and diffusers, which a mistake above need not wait for
+    from clipsonic.diffusion import sampler_name
+    from clipsonic.karlo import is_karlo, karlo_folder
+    from clipsonic.routes import Asker, PriorChoice, choose_route
+    from clipsonic.vocoders import vocoder_folder
+
     folder, where = find_model(model), find_device(device)
     pipeline = open_model(model).to(where)
     if vocoder is not None or vocoder_weights is not None:

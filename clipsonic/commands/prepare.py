@@ -53,18 +53,11 @@ def prepare(
 
     Example: clipsonic prepare vggsound.csv --folder videos --split train --preset base --out data
     """
-    from clipsonic.clips import Preparation
     from clipsonic.lists import add_captions, items_of_folder, items_of_list, read_captions
-    from clipsonic.prepare import Place
-    from clipsonic.prepare import prepare as run
-    from clipsonic.preset import load_preset
 
     if not out.name or out.name == "..":
         raise ValueError(f"--out {out} has no name of its own: name the folder that is to be made")
     check_json(json_file, out)
-    place = Place.of_environment()
-    chosen = load_preset(preset)
-    how = Preparation(chosen.mel, chosen.clip if clip is None else clip, fps, cut.value, _own(device))
     if videos.is_file():
         root = folder or videos.parent
         items = items_of_list(videos, root, split, trimmed)
@@ -76,6 +69,14 @@ def prepare(
         root, items = videos, items_of_folder(videos)
     if captions is not None:
         items = add_captions(items, read_captions(captions))
+    from clipsonic.clips import Preparation  # torch and diffusers, which a mistake above need not wait for
+    from clipsonic.prepare import Place
+    from clipsonic.prepare import prepare as run
+    from clipsonic.preset import load_preset
+
+    place = Place.of_environment()
+    chosen = load_preset(preset)
+    how = Preparation(chosen.mel, chosen.clip if clip is None else clip, fps, cut.value, _own(device))
     with start_progress() as progress:
         task = progress.add_task("videos", total=None, visible=place.rank == 0)
         counts = run(
