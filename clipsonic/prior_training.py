@@ -4,9 +4,9 @@ The prior learns to undo noise on an image vector, given the text vector of its 
 predicts the clean vector, standardised, by squared error; with a fixed probability the text is dropped, which is the
 zero vector, for classifier-free guidance. Pairs, noise and dropped texts of step s are a function of (seed, s).
 
-Some pairs are held out: all of a video, or of a picture, so that nothing of it is trained on. What is drawn for their
-texts is compared with the true image vector, with the text, and with a text of another pair (LAION's sanity numbers for
-ViT-L/14: 0.75 or more; as the true pairs, about 0.3; below 0.1).
+Some videos (files), or pictures, are held out with all their pairs, so that nothing of them is trained on. What is drawn
+for a text of each is compared with the true image vector, with the text, and with a text of another (LAION's sanity
+numbers for ViT-L/14: 0.75 or more; as the true pairs, about 0.3; below 0.1).
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class PriorObjective:
     """What `fit` needs to train a prior: `clipsonic.training.objective.Objective`."""
 
     def __init__(self, preset: PriorPreset, pairs: Pairs, seed: int, device: str = "cpu") -> None:
-        """Hold out some pairs. `device` is where the finished prior is tried on them.
+        """Hold out some videos or pictures, of which `held_out` has one pair each: means over them are of independent
+        pairs. The one with most pairs is trained on. `device` is where the finished prior is tried on the others.
 
         Raises:
             ValueError: fewer than 2 pairs, or all of one video or picture.
@@ -72,9 +73,12 @@ class PriorObjective:
                 f"all {len(pairs)} pairs are of one video or picture: a prior is tried on another than it is trained on"
             )
         order = np.random.default_rng(seed).permutation(known)
-        is_held_out = np.isin(groups, order[: min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * known)))])
-        self.held_out, self._rows = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
         self._is_grouped = known < len(pairs)
+        if self._is_grouped:
+            order = order[order != np.bincount(groups).argmax()]
+        held = order[: min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * known)))]
+        _, firsts = np.unique(groups, return_index=True)
+        self.held_out, self._rows = np.sort(firsts[held]), np.flatnonzero(~np.isin(groups, held))
         self._noising = DDPMScheduler(
             num_train_timesteps=_TIMESTEPS, beta_schedule="squaredcos_cap_v2", prediction_type="sample"
         )

@@ -290,8 +290,10 @@ def test_sampler(sampler: str, steps: int) -> None:
 
 
 @pytest.mark.large
-@pytest.mark.parametrize(("sampler", "steps"), [("dpm-solver++", STEPS), ("dpm-solver++", 50), ("unipc", STEPS)])
-def test_few_steps_for_two_hundred_and_fifty(sampler: str, steps: int) -> None:
+@pytest.mark.parametrize(
+    ("sampler", "steps", "worse"), [("dpm-solver++", STEPS, 0.03), ("dpm-solver++", 50, 0.01), ("unipc", STEPS, 0.01)]
+)
+def test_few_steps_for_two_hundred_and_fifty(sampler: str, steps: int, worse: float) -> None:
     """Few steps of a second-order sampler against DDIM at 250, as models of 2023 were sampled: same queries and noise.
 
     Their Fréchet distances to real sounds are compared by a bootstrap over the same items for both.
@@ -305,4 +307,4 @@ def test_few_steps_for_two_hundred_and_fifty(sampler: str, steps: int) -> None:
         f"\n{sampler} at {steps} steps: {many[0] / few[0]:.1f} times as fast as DDIM at 250 ({many[1] / few[1]:.1f}"
         f" with the vocoder); FAD {gap:+.4f} (95 % interval {low:+.4f} to {high:+.4f})"
     )
-    assert low < 0.02
+    assert high < worse

@@ -24,7 +24,8 @@ def gather(value: Any, keep: bool) -> Any:
     """
     if isinstance(value, Tensor):
         whole = value.full_tensor() if isinstance(value, DTensor) else value
-        return whole.detach().to("cpu", copy=True) if keep else None
+        # in the order in which a checkpoint is written, which would copy it once more
+        return whole.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) if keep else None
     if isinstance(value, Mapping):
         return {key: gather(item, keep) for key, item in value.items()}
     if isinstance(value, list | tuple):

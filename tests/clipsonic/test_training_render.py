@@ -91,17 +91,14 @@ def test_a_rendering_that_fails_is_a_warning(
     tmp_path: Path, run_folder: Path, training_set: TrainingSet, preset: Preset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Old mistake: it ended the training, before the checkpoint of its step."""
-    saved: list[int] = []
 
     def fails(*arguments: object) -> None:
-        saved.append(load_checkpoint(tmp_path / "checkpoint.safetensors")["step"])
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr("clipsonic.training.clipsonic.render", fails)
     rendering = replace(preset, training=replace(preset.training, sample_every=16))
     with pytest.warns(RuntimeWarning, match="rendering after step 4 failed: RuntimeError: out of memory; the training"):
         train(rendering, training_set, tmp_path, seed=0, accelerator="cpu")
-    assert saved in ([2], [4])  # that of its step may be on its way to the disk
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 4, 5, 6] and "out of memory" in lines[4]["warning"]
     train(rendering, training_set, tmp_path, seed=0, accelerator="cpu")  # which reads its log
