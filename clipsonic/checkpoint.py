@@ -9,13 +9,14 @@ naming, which the next write clears away, and gets the mode of any other new fil
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -24,6 +25,8 @@ from torch import Tensor
 State = Mapping[str, Any]
 """Nested mappings with string or integer keys, lists, JSON values, and tensors anywhere among them."""
 
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors that end when room is made."""
 _TENSOR = "__tensor__"
 
 
@@ -68,18 +71,31 @@ def give_usual_mode(folder: Path) -> None:
         file.chmod(mode)
 
 
+class _UnwrittenError(OSError):
+    """Of `named_if_unwritten`, for one around it: the outermost names what its user knows."""
+
+
 @contextmanager
 def named_if_unwritten(path: Path) -> Iterator[None]:
     """Name what is being written, where the libraries that write it say only that they could not.
 
     Raises:
-        OSError: one line, in the place of any OSError or SafetensorError.
+        OSError: one line, in the place of any OSError or SafetensorError; of one within, too.
     """
     try:
         yield
     except (SafetensorError, OSError) as error:
-        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error  # the first of a list of files
-        raise OSError(f"{path} cannot be written ({why}): make room, and repeat the command") from error
+        first = error.__cause__ or error if isinstance(error, _UnwrittenError) else error
+        why = first.args[0][0][2] if isinstance(first, shutil.Error) else first  # the first of a list of files
+        advice = ": make room, and repeat the command" if _lacks_room(first) else ""
+        raise _UnwrittenError(f"{path} cannot be written ({why}){advice}") from first
+
+
+def _lacks_room(error: BaseException) -> bool:
+    """Whether room is what an error is about; libraries leave the system's number in their text alone."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in NO_ROOM
+    return any(f"os error {number})" in str(error) or f"[Errno {number}]" in str(error) for number in NO_ROOM)
 
 
 def save_checkpoint(path: Path, state: State, previous: Path | None = None) -> None:

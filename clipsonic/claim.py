@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, Final
 
 LOCK: Final = ".lock"
+_TRIES: Final = 100
+_UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _WITHOUT_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
@@ -29,15 +31,23 @@ def claimed(folder: Path, name: str = LOCK) -> Iterator[None]:
 
     Raises:
         ValueError: another process holds it.
+        OSError: naming the folder that cannot be written to.
     """
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = _lock(folder / name, folder)
+    is_new = not os.path.exists(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder / name, folder)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        place = next((path for path in (folder, *folder.parents) if os.path.exists(path)), folder)
+        raise OSError(f"{place} cannot be written to ({error.strerror}): choose another --out") from error
     try:
         yield
     finally:
         if _is_at(lock, folder / name):
-            (folder / name).unlink()  # while it is held: who opened it meanwhile finds it gone
+            # while it is held: who opened it meanwhile finds it gone; one that shares the work may have removed it
+            (folder / name).unlink(missing_ok=True)
         lock.close()
         if is_new:
             with suppress(OSError):
@@ -45,11 +55,13 @@ def claimed(folder: Path, name: str = LOCK) -> Iterator[None]:
 
 
 def _lock(path: Path, folder: Path) -> IO[str]:
+    tries = 0
     while True:
+        tries += 1
         file = path.open("w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(file, path):
+            if _is_at(file, path) or tries == _TRIES:  # some file systems never say that two are one
                 return file
             file.close()  # of a process that has just ended, which removed it
         except BlockingIOError:

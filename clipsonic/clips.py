@@ -118,7 +118,8 @@ def _most(length_s: float, how: Preparation) -> int | None:
         return 1
     if math.isinf(length_s):
         return None
-    return math.floor(length_s / how.seconds + 1 - _ENOUGH)
+    wanted = (length_s * how.mel.rate_hz + 0.5) / how.mel.samples  # half a sample more: 0.9 is no float
+    return max(1, math.floor(wanted + 1 - _ENOUGH))
 
 
 def clip_of(video: Video, mel: MelConfig) -> tuple[Samples, int]:

@@ -17,7 +17,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 VIDEO_SUFFIXES: Final = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".3gp", ".flv", ".ts")
@@ -64,7 +64,11 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def _video_files(folder: Path) -> list[Path]:
-    return [p for p in files_below(folder) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
+    return [path for path in files_below(folder) if _is_video(path)]
+
+
+def _is_video(path: PurePath) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class VideoFolder:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder of videos: give the one that the list points into as --folder")
+        self._folder = folder
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for path in _video_files(folder):
             self._by_name[path.stem].append(path.relative_to(folder).as_posix())
@@ -94,9 +99,12 @@ class VideoFolder:
         self._paths = {path for paths in self._by_name.values() for path in paths}
 
     def by_path(self, path: str) -> Found:
-        """The video at a path below the folder."""
-        video = PurePosixPath(path).as_posix()
-        return Found(video) if video in self._paths else Found("", fault=f"no video {path}", kind="missing")
+        """The video at a path below the folder, by whichever links it goes."""
+        place = PurePosixPath(path)
+        video = place.as_posix()
+        if video in self._paths or (_is_inside(place) and _is_video(place) and os.path.isfile(self._folder / place)):
+            return Found(video)
+        return Found("", fault=f"no video {path}", kind="missing")
 
     def by_youtube_id(self, name: str, start_s: float | None, label: str | None) -> Found:
         """The video of a YouTube id: the cut that begins at `start_s` (any one cut if that is None), or the whole."""
@@ -115,6 +123,10 @@ class VideoFolder:
     def _beginning(self, prefix: str) -> list[str]:
         first = bisect_left(self._names, prefix)
         return self._names[first : bisect_left(self._names, prefix + "\U0010ffff")]
+
+
+def _is_inside(place: PurePosixPath) -> bool:
+    return not place.is_absolute() and ".." not in place.parts
 
 
 def _is_cut(rest: str, start_s: float | None) -> bool:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 PLAN: Final = "plan.json"
 MANIFEST: Final = "manifest.csv"
 _OTHERS: Final = ("prepared.json", "model_index.json", "prior.json")
+_MARKS: Final = (*_OTHERS, "log.jsonl", "checkpoint*.safetensors", MANIFEST, "seed-*/*", "**/*.wav")
+"""Of a folder that holds sounds, or what another command made; anything else may lie beside sounds."""
 _MOST_BYTES: Final = 255
 """Of a file's name, on all file systems in use."""
 _TOLD: Final[Mapping[str, str]] = MappingProxyType(
@@ -55,19 +57,21 @@ def write_sounds(
     make: Make,
     batch_size: int,
     advance: Callable[[int], None] | None = None,
+    formerly: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Path]:
     """Write what is not there yet of a folder of sounds; return the file of each id.
 
     Args:
         plan: what decides the sounds beside the queries.
         advance: called with the number of sounds that are there, at first and after each batch.
+        formerly: as in `check_plan`.
 
     Raises:
         ValueError: the folder holds other sounds.
     """
     files = {name: out / f"{name}.wav" for name in queries.ids}
     plan = whole_plan(plan, queries)
-    check_plan(out, plan)
+    check_plan(out, plan, formerly=formerly)
     left = [row for row, path in enumerate(files.values()) if not path.is_file()]
     if advance is not None:
         advance(len(files) - len(left))
@@ -94,8 +98,8 @@ def check_place(out: Path, seeds: int = 1) -> None:
     """Refuse a place that cannot be one for sounds, before anything is made.
 
     Raises:
-        ValueError: a file; or within prepared data, a model folder or a prior folder; or a folder that is not empty and
-            has no plan, or has one where each of several `seeds` has a folder of its own.
+        ValueError: a file; or within prepared data, a model folder or a prior folder; or a folder that holds sounds or
+            a training and has no plan, or has one where each of several `seeds` has a folder of its own.
     """
     _check_outside(out, "folder of sounds")
     if out.suffix.lower() == ".wav":
@@ -129,23 +133,25 @@ def _check_outside(out: Path, what: str) -> None:
             raise ValueError(f"--out {out} is in {folder}, which holds a {mark} and is no {what}: choose another --out")
 
 
-def _visible(folder: Path) -> Iterator[Path]:
-    """What is in a folder, but what is hidden and folders in which nothing else is."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not path.name.startswith(".") and (not path.is_dir() or any(_visible(path))):
-            yield path
+def _marks(folder: Path) -> Iterator[Path]:
+    """What tells that a folder is of another command, but what is hidden."""
+    for mark in _MARKS:
+        yield from (path for path in sorted(folder.glob(mark)) if not path.name.startswith("."))
 
 
 def _check_own(out: Path) -> None:
-    if not (out / PLAN).is_file() and (there := next(_visible(out), None)):
+    if not (out / PLAN).is_file() and (there := next(_marks(out), None)):
         raise ValueError(f"{there} is there already, and {out} has no {PLAN}: choose another --out")
 
 
-def check_plan(out: Path, plan: dict[str, Any], besides: Collection[str] = ()) -> None:
-    """Refuse a folder that has sounds of another plan, or anything and no plan.
+def check_plan(
+    out: Path, plan: dict[str, Any], besides: Collection[str] = (), formerly: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Refuse a folder that has sounds of another plan, or sounds and no plan.
 
     Args:
         besides: keys that may differ.
+        formerly: what earlier versions wrote for the value that a key has in `plan`.
 
     Raises:
         ValueError: naming what differs.
@@ -154,7 +160,11 @@ def check_plan(out: Path, plan: dict[str, Any], besides: Collection[str] = ()) -
     if not (out / PLAN).is_file() or not any(out.rglob("*.wav")):
         return
     found = json.loads((out / PLAN).read_text())
-    differs = [key for key in {**plan, **found} if key not in besides and plan.get(key) != found.get(key)]
+    differs = [
+        key
+        for key in {**plan, **found}
+        if key not in besides and found.get(key) not in (plan.get(key), formerly.get(key, plan.get(key)))
+    ]
     if differs:
         named = dict.fromkeys(_TOLD.get(key, key.replace("_", " ")) for key in differs)
         raise ValueError(

@@ -161,9 +161,9 @@ def _same(found: dict[str, str], plan: dict[str, str], what: str, remedy: str) -
 @contextmanager
 def _claimed(part: Path, plan: dict[str, str], place: Place) -> Iterator[None]:
     """Hold the working folder for this rank, as the one of this plan."""
-    for folder in ("data", "records"):
-        (part / folder).mkdir(parents=True, exist_ok=True)
     with claimed(part, f"lock-{place.rank}"):
+        for folder in ("data", "records"):
+            (part / folder).mkdir(exist_ok=True)
         mark = part / "plan.json"
         if mark.exists():
             remedy = "repeat its own command, remove that folder, or choose another --out"

@@ -4,9 +4,9 @@ The prior learns to undo noise on an image vector, given the text vector of its 
 predicts the clean vector, standardised, by squared error; with a fixed probability the text is dropped, which is the
 zero vector, for classifier-free guidance. Pairs, noise and dropped texts of step s are a function of (seed, s).
 
-Some videos (files), or pictures, are held out with all their pairs, so that nothing of them is trained on. What is drawn
-for a text of each is compared with the true image vector, with the text, and with a text of another (LAION's sanity
-numbers for ViT-L/14: 0.75 or more; as the true pairs, about 0.3; below 0.1).
+Some videos (files), or pictures, are held out with all their pairs, so that nothing of them is trained on. What is
+drawn for a text of each is compared with the true image vector, with the text, and with a text of another (LAION's
+sanity numbers for ViT-L/14: 0.75 or more; as the true pairs, about 0.3; below 0.1).
 """
 
 from __future__ import annotations

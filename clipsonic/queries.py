@@ -6,7 +6,6 @@ without suffix as id. A query of several pictures (frames of one scene) is the m
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,6 +25,16 @@ if TYPE_CHECKING:
 PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 ALONE: Final = "query"
 """The id of a query that was given on the command line: not the name of the file, which may change."""
+_TURNS: Final[dict[object, str]] = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What undoes an orientation of EXIF, as Pillow names it."""
 _TOGETHER: Final = 64
 """Pictures in memory at a time: CLIP's own batch, so that the split changes no bit."""
 
@@ -126,14 +135,22 @@ def read_picture(path: Path) -> Image:
     Raises:
         ValueError: naming the file, if it cannot be read.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
-    unreadable = (
-        *(UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError),
-        *(TypeError, struct.error),  # damaged EXIF
-    )
+    unreadable = (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError)
     try:
         with Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
+            picture.load()  # first: some formats have their EXIF at the end, and TIFF is turned by this
+            turn = _TURNS.get(_orientation(picture))
+            return (picture if turn is None else picture.transpose(Image.Transpose[turn])).convert("RGB")
     except unreadable as error:
         raise ValueError(f"{path}: not a readable picture ({error})") from error
+
+
+def _orientation(picture: Image) -> object:
+    """1 where the EXIF cannot be read: the picture can. `ImageOps.exif_transpose` writes the whole of it anew, and
+    fails at fields of other types than the standard's, which cameras do write."""
+    try:
+        return picture.getexif().get(0x0112, 1)
+    except Exception:  # whatever a parser raises at what is damaged
+        return 1

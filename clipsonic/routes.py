@@ -122,7 +122,8 @@ class Asker:
             self._load_prior(prior.prior)
         if isinstance(queries, StoredVectors):
             self._encoded = queries.vectors
-            _check_vectors(queries, pipeline)
+            if route != "unconditional":  # which takes their ids alone
+                _check_vectors(queries, pipeline)
         elif isinstance(queries, Pictures):
             self._encoded = np.concatenate([encode_pictures(pipeline.clip, [files]) for files in queries.files])
         elif self._karlo is None and route != "unconditional":

@@ -7,7 +7,6 @@ videos, and each such batch is written before the next is gathered.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from datasets import Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 from PIL import Image
 
+from clipsonic.checkpoint import NO_ROOM
 from clipsonic.clip import FrozenClip
 from clipsonic.clips import Clip, Preparation, Skipped, cut_item
 from clipsonic.lists import Item
@@ -35,7 +35,6 @@ from clipsonic.sounds import replace_text
 BATCH: Final = 64
 _BATCH_BYTES: Final = 2**28
 _SHARDS: Final = 512
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def write_shard(
             record.sha256 = _settle(partial)
             os.replace(partial, target)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         raise OSError(
             f"{target} cannot be written ({os.strerror(error.errno)}); finished shards are kept: "

@@ -21,7 +21,7 @@ def check_json(json_file: str | None, out: Path | None = None) -> None:
     """Refuse a file for the record that cannot be written, before there is a result.
 
     Args:
-        out: a folder that the command makes, which may hold it.
+        out: a folder that the command makes if it is missing, and which may hold it.
 
     Raises:
         ValueError: naming what is wrong with it.
@@ -31,7 +31,7 @@ def check_json(json_file: str | None, out: Path | None = None) -> None:
     file = Path(json_file or "")
     if file.is_dir():
         raise ValueError(f"--json {file} is a folder: expected a file, or - for stdout")
-    if out is not None and out.resolve() in (file.resolve().parent, *file.resolve().parent.parents):
+    if out is not None and not out.exists() and file.resolve().parent == out.resolve():
         return
     if not file.parent.is_dir():
         raise ValueError(f"--json {file}: there is no folder {file.parent}")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from clipsonic.training.log import Listener, Report
 
 
-MOST_SEED = 2**32 - 1
-"""Of a training: seeds are multiplied into the 64 bits of torch's generators."""
+MOST_SEED = 10**13
+"""Of a training: seed * 1 000 003 + step seeds torch's generators, which take 64 bits."""
 
 
 class Strategy(StrEnum):

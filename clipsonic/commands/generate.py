@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -73,7 +75,6 @@ def generate(
 
     Example: clipsonic generate micro --text "two large wooden drums in a hall" --out drums.wav
     """
-    from clipsonic.claim import LOCK, claimed
     from clipsonic.generation import (
         MANIFEST,
         check_ids,
@@ -126,6 +127,7 @@ def generate(
     sampling = asker.sampling
     sounding = vocoder_folder(heard_by, vocoder_weights)
     scale = what.guidance_scale if guidance_scale is None else guidance_scale
+    own = sampler_name(pipeline.scheduler, what.diffusion)
     plan: dict[str, Any] = {
         "model": folder.name,
         "model_sha256": folder_digest(folder),
@@ -136,7 +138,7 @@ def generate(
         else weights_identity(karlo_folder(prior) if is_karlo(prior) else Path(prior)),
         "prior_sampling": None if sampling is None else asdict(sampling),
         "guidance_scale": 1.0 if chosen == "unconditional" else scale,
-        "sampler": sampler or sampler_name(pipeline.scheduler, what.diffusion),
+        "sampler": sampler or own,
         "steps": what.steps if steps is None else steps,
         "vocoder": heard_by,
         "vocoder_weights": None if sounding is None else weights_identity(sounding),
@@ -144,11 +146,15 @@ def generate(
         "batch_size": together,
         "device": where,
     }
+    formerly: dict[str, Any] = {}  # so named in folders of sounds that are there already
+    if plan["sampler"] == own:
+        formerly["sampler"] = type(pipeline.scheduler).__name__
+    if chosen == "unconditional":
+        formerly["guidance_scale"] = what.guidance_scale
     runs = []
-    claim = claimed(out.parent, f".{out.name}{LOCK}") if alone else claimed(out)
-    with claim, start_progress() as progress:
+    with _held(out, seeds), start_progress() as progress:
         for other in out.glob("seed-*") if len(seeds) > 1 else ():
-            check_plan(other, whole_plan(plan, queries), besides=("seed",))
+            check_plan(other, whole_plan(plan, queries), ("seed",), formerly)
         total = len(queries.ids) * len(seeds)
         drawing = progress.add_task("vectors", total=total, visible=asker.takes_long)
         task = progress.add_task("sounds", total=total)
@@ -175,12 +181,39 @@ def generate(
                 continue
             place = out if len(seeds) == 1 else out / f"seed-{each}"
             files = write_sounds(
-                place, queries, {**plan, "seed": each}, make, together, lambda n: progress.advance(task, n)
+                place, queries, {**plan, "seed": each}, make, together, lambda n: progress.advance(task, n), formerly
             )
             sounds = {name: str(path) for name, path in files.items()}
             runs.append({"seed": each, "manifest": str(place / MANIFEST), "sounds": sounds})
     record = {"route": chosen, "rate_hz": pipeline.what.mel.rate_hz, "runs": runs}
     tell(json_file, record, f"{total} sound{'s' * (total > 1)} by route {chosen!r}: {out}")
+
+
+@contextmanager
+def _held(out: Path, seeds: Sequence[int]) -> Iterator[None]:
+    """Keep other commands from the sounds of this one: the file, the folder, or of several seeds the folder of each.
+
+    Raises:
+        ValueError: another process is at work there.
+    """
+    from clipsonic.claim import LOCK, claimed
+
+    with ExitStack() as held:
+        if out.suffix.lower() == ".wav":
+            held.enter_context(claimed(out.parent, f".{out.name}{LOCK}"))
+        elif len(seeds) == 1:
+            held.enter_context(claimed(out))
+        else:
+            if not out.exists():
+                held.callback(_remove_empty, out)
+            for each in seeds:
+                held.enter_context(claimed(out / f"seed-{each}"))
+        yield
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _once(name: str, values: list[_Value] | None) -> _Value | None:

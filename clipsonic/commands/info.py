@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -86,12 +85,12 @@ def _tell_prior(folder: Path, json_file: str | None) -> None:
 def _tell_run(folder: Path, json_file: str | None) -> None:
     """Of the folder of a `train` or `train-prior`: how far it is, and where what came of it is."""
     from clipsonic.checkpoint import read_values
+    from clipsonic.training.log import read_log
 
     last = next((folder / name for name in _CHECKPOINTS if (folder / name).is_file()), None)
     values = {} if last is None else read_values(last)
     steps = values.get("plan", {}).get("number of steps")
-    log = (folder / "log.jsonl").read_text().splitlines() if (folder / "log.jsonl").is_file() else []
-    reports = [line for line in map(json.loads, log) if "loss" in line]
+    reports = [line for line in read_log(folder) if "loss" in line]
     made = next((folder / name for name in ("model", "prior") if (folder / name).is_dir()), None)
     report = reports[-1] if reports else None
     lines = [

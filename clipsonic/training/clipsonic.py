@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from clipsonic.checkpoint import named_if_unwritten
 from clipsonic.diffusion import make_sampler
 from clipsonic.model_folder import WEIGHTS, check_model_folder
 from clipsonic.network import build_network
@@ -188,7 +189,8 @@ def _save(pipeline: CLIPSonicPipeline, folder: Path) -> None:
     for leftover in (partial, old, *folder.parent.glob(f".{partial.name}.*")):  # the last of `model_folder.beside`
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        pipeline.save_pretrained(str(partial), safe_serialization=True)
+        with named_if_unwritten(folder):
+            pipeline.save_pretrained(str(partial), safe_serialization=True)
         if folder.exists():
             os.replace(folder, old)
         os.replace(partial, folder)

@@ -33,6 +33,8 @@ _CHUNK: Final = 1024
 class TrainingSet:
     """Where a training finds its items, by row number.
 
+    `log_mels` and `conditions` are called from several threads at once: they change nothing that they share.
+
     Attributes:
         ids: of the rows.
         log_mels: rows, which may repeat, to (rows, bands, frames).

@@ -39,6 +39,13 @@ class Report:
 Listener = Callable[[Report], None]
 
 
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, which may be missing, but for a last one that a kill has torn."""
+    file = run / "log.jsonl"
+    text = file.read_text() if file.is_file() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
 class RunLog:
     """The log of a run that stands at `step`: what a killed run told of later steps is dropped, for they come again."""
 
@@ -46,8 +53,7 @@ class RunLog:
         self._file = run / "log.jsonl"
         kept: list[dict[str, Any]] = []
         if self._file.exists():
-            whole = [line for line in self._file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-            kept = [line for line in map(json.loads, whole) if line["step"] <= step]
+            kept = [line for line in read_log(run) if line["step"] <= step]
             replace_text(self._file, "".join(json.dumps(line) + "\n" for line in kept))
         shutil.rmtree(run / "tensorboard", ignore_errors=True)
         self._curves = SummaryWriter(str(run / "tensorboard"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import struct
 import zipfile
 from itertools import pairwise
@@ -12,9 +14,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from clipsonic.checkpoint import load_checkpoint, save_checkpoint
+from clipsonic.checkpoint import load_checkpoint, named_if_unwritten, save_checkpoint
 from clipsonic.training.state import load_optimizer_state, optimizer_state
 
 STATE: dict[str, Any] = {
@@ -137,6 +140,27 @@ def test_another_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> 
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is not a checkpoint"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), True),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]), True),
+        (PermissionError(errno.EACCES, "Permission denied"), False),
+        (SafetensorError("Error while serializing: I/O error: Permission denied (os error 13)"), False),
+        (shutil.Error([("a", "b", "[Errno 13] Permission denied: 'b'")]), False),
+    ],
+)
+def test_room_is_asked_for_where_it_would_help(error: Exception, is_full: bool) -> None:
+    """Old mistake: whatever could not be written, the user was told to make room."""
+    with pytest.raises(OSError, match=r"^run/model cannot be written \(.*") as told:  # noqa: SIM117
+        with named_if_unwritten(Path("run/model")), named_if_unwritten(Path("run/.model.part")):
+            raise error
+    assert str(told.value).count("make room, and repeat the command") == is_full
+    assert ".part" not in str(told.value)
 
 
 def test_other_safetensors_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,52 @@ def test_a_file_system_without_locks_is_no_error(tmp_path: Path, monkeypatch: py
     with claimed(tmp_path):
         pass
     assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_removed_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old mistake: a process that shared the work removed the folder between a look at the lock and its removal."""
+    look, removed = os.path.samestat, list[bool]()
+
+    def late(*stats: os.stat_result) -> bool:
+        found = look(*stats)
+        if removed:
+            (tmp_path / "part" / "lock-1").unlink()
+            (tmp_path / "part").rmdir()
+        return found
+
+    monkeypatch.setattr("clipsonic.claim.os.path.samestat", late)
+    with claimed(tmp_path / "part", "lock-1"):
+        removed.append(True)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_system_that_knows_no_file_again_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old mistake: the lock was taken anew for ever."""
+    tries = list[int]()
+
+    def never(*_: object) -> bool:
+        tries.append(1)
+        assert len(tries) < 1000
+        return False
+
+    monkeypatch.setattr("clipsonic.claim.os.path.samestat", never)
+    with claimed(tmp_path), pytest.raises(ValueError, match="another process"), claimed(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("place", ["there", "new/run"])
+def test_a_folder_that_cannot_be_written_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, place: str
+) -> None:
+    """Old mistake: told as a lock that cannot be opened, which is hidden."""
+    (tmp_path / "there").mkdir()
+
+    def refuse(path: object, *_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr("clipsonic.claim.Path.open" if place == "there" else "clipsonic.claim.Path.mkdir", refuse)
+    named = tmp_path / "there" if place == "there" else tmp_path  # the one to look at
+    with pytest.raises(OSError) as told, claimed(tmp_path / place):
+        pass
+    assert str(told.value) == f"{named} cannot be written to ({os.strerror(code)}): choose another --out"

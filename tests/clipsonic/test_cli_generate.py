@@ -256,6 +256,11 @@ def test_what_does_not_fit_is_refused_before_any_query_is_encoded(
     assert "--guidance-scale is not for the route 'unconditional'" in line
     assert "there is no folder" in refused(*ask, "--json", tmp_path / "none" / "x.json")
     assert f"--json {tmp_path} is a folder" in refused(*ask, "--json", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path / "x.wav", "x.wav"):
+        inside = ("--out", place, "--json", tmp_path / "none" / "rec.json")
+        assert "there is no folder" in refused(*ask[:2], *text, *inside)
+    assert not (tmp_path / "x.wav").exists()
     (tmp_path / "p.csv").write_text("id,caption\na,x\na.wav/b,y\n")
     assert "rename one" in refused(*bare, "--prompts", tmp_path / "p.csv", "--route", "text")
     assert "give a folder, or X.wav" in refused(*bare[:2], *text, "--out", tmp_path / "p.csv")
@@ -285,6 +290,36 @@ def test_seeds_of_another_command_are_refused(
     assert "seed-0 holds sounds of another guidance scale: go on" in line or "seed-1 holds sounds" in line
     assert run([str(word) for word in (*command, "--seed", 0, "--seed", 3)]) == 0
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["j", "seed-0", "seed-1", "seed-3"]
+
+
+def test_other_seeds_at_once_share_nothing(tmp_path: Path, model_folder: Path, prompts: Path, refused: Refused) -> None:
+    """Old mistake: the folder of all seeds was held, and a command for others of them was refused."""
+    command = ("generate", model_folder, "--prompts", prompts, "--out", tmp_path / "s")
+    (tmp_path / "s" / "seed-0").mkdir(parents=True)
+    with claimed(tmp_path / "s" / "seed-0"):
+        assert "another process is at work in" in refused(*command, "--seed", 0, "--seed", 1)
+        assert run([str(word) for word in (*command, "--seed", 2, "--seed", 3)]) == 0
+    names = sorted(path.name for path in (tmp_path / "s").iterdir())
+    assert names == ["seed-0", "seed-2", "seed-3"] and not list((tmp_path / "s").rglob(".*"))
+    line = refused(*command[:-1], tmp_path / "n", "--seed", 0, "--seed", 1, "--guidance-scale", 1e38)
+    assert "is not finite for" in line and not (tmp_path / "n").exists()
+
+
+def test_a_folder_of_before_samplers_had_names_is_gone_on_with(
+    tmp_path: Path, model_folder: Path, refused: Refused
+) -> None:
+    for route, now, then in (
+        ("text", {"sampler": "dpm-solver++"}, {"sampler": "DPMSolverMultistepScheduler"}),
+        ("unconditional", {"guidance_scale": 1.0}, {"guidance_scale": 2.0}),
+    ):
+        out = tmp_path / route
+        command = ("generate", model_folder, "--text", "a", "--route", route, "--out", out)
+        assert run([str(word) for word in command]) == 0
+        plan = json.loads((out / "plan.json").read_text())
+        assert plan == {**plan, **now}
+        (out / "plan.json").write_text(json.dumps({**plan, **then}))
+        assert run([str(word) for word in command]) == 0
+        assert "holds sounds of another sampler" in refused(*command, "--sampler", "ddim")
 
 
 def test_the_plan_says_what_is_in_force(tmp_path: Path, model_folder: Path, refused: Refused) -> None:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from clipsonic.claim import LOCK, claimed
 from clipsonic.cli import run
+from clipsonic.commands.course import MOST_SEED
 from clipsonic.prepared import PreparedData
 from clipsonic.vectors import write_vectors
 
@@ -64,6 +65,7 @@ def test_the_space_of_vectors_is_kept_and_held_to(
     line = refused(*ask, tmp_path / "other")
     assert "of space clap/sha256:1, this model takes those of clap/sha256:0: another encoder's" in line
     assert not (tmp_path / "other").exists()
+    assert run([*ask, str(tmp_path / "none"), "--route", "unconditional"]) == 0  # where they are only named
 
 
 def test_prompts_and_memory_savers(command: list[str], tmp_path: Path) -> None:
@@ -93,8 +95,9 @@ def test_other_ranks_are_silent(
 def test_mistakes(command: list[str], tmp_path: Path, prepared: PreparedData, refused: Refused) -> None:
     vectors = tmp_path / "e.npz"
     assert "'--seed'" in refused(*command, "--seed", -1)
-    assert "less than or equal to 4294967295" in refused(*command, "--seed", 2**40 * 1000)
-    assert "there is no folder" in refused(*command, "--json", tmp_path / "none" / "x.json")
+    assert "less than or equal to 10000000000000" in refused(*command, "--seed", 10**13 + 1)
+    for inside in ("none/x.json", "run/a/b.json"):
+        assert "there is no folder" in refused(*command, "--json", tmp_path / inside)
     assert "--vectors is missing" in refused(*command, "--condition", "vectors")
     assert "--vectors is not for --condition image" in refused(*command, "--vectors", vectors)
     write_vectors(vectors, prepared.ids[:2], np.ones((2, 5), np.float32))
@@ -167,9 +170,18 @@ def test_a_full_disk_at_the_model_folder_is_one_line(
         patch.setattr("safetensors.torch.save_file", full)
         line = refused(*command, "--steps", "1")
     assert "cannot be written (Error while serializing: I/O error: No space left on device (os error 28))" in line
-    assert "make room, and repeat the command" in line and whole.save_file is save
+    assert f"{tmp_path / 'run' / 'model'} cannot be written" in line  # and not the name of its part
+    assert line.count("make room, and repeat the command") == 1 and whole.save_file is save
     assert not (tmp_path / "run" / "model").exists() and not list((tmp_path / "run").glob(".*"))
     assert run([*command, "--steps", "1"]) == 0
+
+
+def test_the_largest_seed(command: list[str], tmp_path: Path) -> None:
+    """Old mistake: milliseconds since 1970, which torch's generators take, were refused."""
+    most = 2**64 - 1  # of torch's generators
+    assert MOST_SEED > 1_700_000_000_000 and most >= MOST_SEED * 1_000_003 + 10**12
+    assert run([*command, "--steps", "1", "--seed", str(MOST_SEED), "--json", str(tmp_path / "run" / "r.json")]) == 0
+    assert (tmp_path / "run" / "r.json").is_file()
 
 
 def test_a_mistake_in_the_preset_is_said_before_anything_is_made(

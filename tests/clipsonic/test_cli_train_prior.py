@@ -127,7 +127,7 @@ def test_mistakes(tmp_path: Path, tiny: Path, pairs: Path, prepared_folder: Path
     assert "holds no model" in refused("attach", tmp_path, tmp_path, "--as", "pd")
     assert "--as" in refused("attach", tmp_path, tmp_path, "--as", "dd")
     assert "no folder of a training" in refused(*ask[:2], "--out", prepared_folder, "--data", prepared_folder)
-    assert "less than or equal to 4294967295" in refused(*ask, "--data", prepared_folder, "--seed", 2**62)
+    assert "less than or equal to 10000000000000" in refused(*ask, "--data", prepared_folder, "--seed", 2**62)
     assert "there is no folder" in refused(*ask, "--data", prepared_folder, "--json", tmp_path / "none" / "x.json")
     with claimed(tmp_path / "run"):
         assert "another process is at work in" in refused(*ask, "--data", prepared_folder)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from clipsonic.clips import Clip, Preparation, Skipped, clip_of, cut_item
 from clipsonic.lists import Item
 from clipsonic.mel import LogMel
 from clipsonic.preset import Preset
-from clipsonic.video import Video, VideoError, read_video
+from clipsonic.video import Video, VideoError, read_clips, read_video
 
 Maker = Callable[..., None]
 
@@ -94,6 +95,21 @@ def test_nothing_is_from_outside_the_seconds_listed(tmp_path: Path, make_video: 
 def test_the_last_of_all_clips_ends_where_its_segment_does(long: Path, how: Preparation) -> None:
     found = cut(long, Item("a", "long.mp4", 0.512, 1.01), replace(how, cut="all"))
     assert [each.padded for each in found if isinstance(each, Clip)] == [False, True]
+
+
+def test_nine_tenths_exactly_are_a_clip(long: Path, how: Preparation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old mistake: in floats they are a little less, which was no clip at most, and no clip was no limit."""
+    asked = list[int | None]()
+
+    def watched(*arguments: Any) -> Iterator[Video]:
+        asked.append(arguments[5])
+        return read_clips(*arguments)
+
+    monkeypatch.setattr("clipsonic.clips.read_clips", watched)
+    longer = replace(how, mel=replace(how.mel, frames=40), cut="all")
+    for end_s, count in ((0.288, 1), (0.32, 1), (0.6075, 1), (0.608, 2), (0.928, 3)):  # clips of 0.32 s
+        found = cut(long, Item("a", "long.mp4", 0.0, end_s), longer)
+        assert (len(found), asked.pop()) == (count, count)
 
 
 def test_what_is_no_clip(videos: Path, how: Preparation) -> None:

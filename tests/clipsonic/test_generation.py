@@ -148,7 +148,7 @@ def test_a_folder_of_others_is_refused(tmp_path: Path) -> None:
     for folder, seeds, message in (
         ("run", 1, r"run/log.jsonl is there already, and .*run has no plan.json"),
         ("run", 2, r"run/log.jsonl is there already, and .*run has no plan.json"),
-        ("seeds", 1, r"seeds/seed-0 is there already, and .*seeds has no plan.json"),
+        ("seeds", 1, r"seeds/seed-0/plan.json is there already, and .*seeds has no plan.json"),
         ("single", 2, "holds sounds of one seed, and each of 2 has a folder in it"),
         ("notes.csv", 1, "is a file that is there already: give a folder, or X.wav"),
     ):
@@ -183,6 +183,31 @@ def test_a_folder_of_others_is_refused(tmp_path: Path) -> None:
 def test_ids_that_cannot_be_files_are_refused(ids: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_ids(ids)
+
+
+def test_what_is_no_sound_may_lie_beside_sounds(tmp_path: Path) -> None:
+    """Old mistake: a command was kept out by its own log, and by the list of its prompts."""
+    for name in ("err.txt", "prompts.csv", "pictures/a.png", "seed-notes", "seed-0/.lock", ".x.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    check_place(tmp_path)
+    check_place(tmp_path, 2)
+    write(tmp_path)
+    for number, name in enumerate(
+        ("a/b.wav", "manifest.csv", "checkpoint.previous.safetensors", "seed-0/x", "log.jsonl")
+    ):
+        (other := tmp_path / "others" / str(number) / name).parent.mkdir(parents=True)
+        other.touch()
+        with pytest.raises(ValueError, match=rf"{name} is there already"):
+            check_place(tmp_path / "others" / str(number))
+
+
+def test_what_earlier_versions_wrote_of_the_same(tmp_path: Path) -> None:
+    write(tmp_path, sampler="DPMSolverMultistepScheduler")
+    now = {"seed": 0, "sampler": "dpm-solver++"}
+    with pytest.raises(ValueError, match="another sampler"):
+        write_sounds(tmp_path, TEXTS, now, Maker(), 1)
+    write_sounds(tmp_path, TEXTS, now, Maker(), 1, formerly={"sampler": "DPMSolverMultistepScheduler"})
 
 
 def test_ids_that_can_be_files(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_the_folder_of_a_training(asked: Ask, tmp_path: Path, run_folder: Path) 
     assert found["lines"][0] == f"step 6 of 6, in {run_folder / 'checkpoint.safetensors'}"
     assert found["lines"][1].startswith("loss ") and found["lines"][1].endswith(" at step 6")
     assert found["lines"][2] == f"model in {run_folder / 'model'}"
-    (tmp_path / "log.jsonl").write_text('{"step": 1, "warning": "x"}\n')
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "warning": "x"}\n{"step": 2, "lo')  # killed while it wrote
     assert asked(tmp_path)["lines"] == [
         "no checkpoint yet",
         "no loss is logged yet",

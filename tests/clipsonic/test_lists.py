@@ -275,6 +275,20 @@ def test_links_to_folders_are_followed_and_no_folder_is_read_twice(tmp_path: Pat
     assert item.fault is None
 
 
+def test_a_path_goes_through_any_link(tmp_path: Path, tree: Path) -> None:
+    """Old mistake: of two links to one folder, what the list named through the second was missing."""
+    touch(tmp_path / "real", "x.mp4", "notes.txt", ".hidden.mp4")
+    for name in ("train", "val"):
+        (tree / name).symlink_to(tmp_path / "real")
+    listed = "video\ntrain/x.mp4\n./val//x.mp4\n"
+    items = items_of_list(written(tmp_path, "own.csv", listed), tree)
+    assert [(item.video, item.fault) for item in items] == [("train/x.mp4", None), ("val/x.mp4", None)]
+    outside = tmp_path / "real" / "x.mp4"
+    names = ("val/gone.mp4", "val/notes.txt", "val/.hidden.mp4", "val/../../real/x.mp4", outside, f"{'x' * 300}.mp4")
+    items = items_of_list(written(tmp_path, "own.csv", "\n".join(["video", *map(str, names)])), tree)
+    assert [item.kind for item in items] == ["missing"] * len(names)
+
+
 @pytest.mark.parametrize("videos", [{"x": 3}, {"x": "abc"}, {"x": [3]}, {"x": None}])
 def test_a_list_of_music_that_is_none(tmp_path: Path, tree: Path, videos: object) -> None:
     """Old mistakes: a traceback, or a video of each letter."""

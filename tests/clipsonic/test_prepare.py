@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -181,6 +182,20 @@ def test_a_folder_with_content_is_not_written_into(tmp_path: Path, videos: Path,
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty: choose another --out"):
         prepare(videos, items_of_folder(videos), tmp_path, how)
+
+
+def test_a_place_that_cannot_be_written_to_is_named(
+    tmp_path: Path, videos: Path, how: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old mistake: told as a folder in the hidden one, which cannot be made."""
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OSError) as told:
+        prepare(videos, items_of_folder(videos), tmp_path / "data", how)
+    assert str(told.value) == f"{tmp_path} cannot be written to (Permission denied): choose another --out"
 
 
 def test_progress_counts_every_video_and_is_the_callers(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from clipsonic.clip import FrozenClip
 from clipsonic.queries import Pictures, Texts, encode_pictures, read_picture, read_queries
@@ -110,6 +111,35 @@ def test_a_picture_is_turned_as_it_is_to_be_shown(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turn it clockwise
     Image.fromarray(lying).save(tmp_path / "phone.png", exif=exif)
     np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "phone.png")), np.rot90(lying, -1))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_all_ways_to_be_turned(tmp_path: Path, suffix: str) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8))
+    seen = set()
+    for orientation in range(1, 9):
+        exif, path = Image.Exif(), tmp_path / f"{orientation}.{suffix}"
+        exif[0x0112] = orientation
+        noise.save(path, exif=exif)
+        with Image.open(path) as picture:
+            expected = ImageOps.exif_transpose(picture).convert("RGB")
+        np.testing.assert_array_equal(np.asarray(read_picture(path)), np.asarray(expected))
+        seen.add(expected.tobytes())
+    assert len(seen) == 8
+
+
+def test_a_picture_with_odd_exif_is_read(tmp_path: Path) -> None:
+    """Old mistake: one of them was refused, another stopped the whole list: the EXIF was written anew to be turned."""
+    lying = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    turn = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    make_is_a_number = struct.pack("<HHIf", 0x010F, 11, 1, 1.5) + turn
+    resolution_is_a_text = turn + struct.pack("<HHI4s", 0x011A, 2, 3, b"72")
+    for number, fields in enumerate((make_is_a_number, resolution_is_a_text)):
+        path, start = tmp_path / f"{number}.png", struct.pack("<6s2sHIH", b"Exif", b"II", 42, 8, len(fields) // 12)
+        Image.fromarray(lying).save(path, exif=start + fields + bytes(4))
+        np.testing.assert_array_equal(np.asarray(read_picture(path)), np.rot90(lying, -1))
+    Image.fromarray(lying).save(tmp_path / "damaged.png", exif=b"Exif\0\0neither II nor MM")
+    np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "damaged.png")), lying)
 
 
 def test_a_picture_too_large_to_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
