@@ -57,21 +57,19 @@ def write_sounds(
     make: Make,
     batch_size: int,
     advance: Callable[[int], None] | None = None,
-    formerly: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Path]:
     """Write what is not there yet of a folder of sounds; return the file of each id.
 
     Args:
         plan: what decides the sounds beside the queries.
         advance: called with the number of sounds that are there, at first and after each batch.
-        formerly: as in `check_plan`.
 
     Raises:
         ValueError: the folder holds other sounds.
     """
     files = {name: out / f"{name}.wav" for name in queries.ids}
     plan = whole_plan(plan, queries)
-    check_plan(out, plan, formerly=formerly)
+    check_plan(out, plan)
     left = [row for row, path in enumerate(files.values()) if not path.is_file()]
     if advance is not None:
         advance(len(files) - len(left))
@@ -144,14 +142,11 @@ def _check_own(out: Path) -> None:
         raise ValueError(f"{there} is there already, and {out} has no {PLAN}: choose another --out")
 
 
-def check_plan(
-    out: Path, plan: dict[str, Any], besides: Collection[str] = (), formerly: Mapping[str, Any] = MappingProxyType({})
-) -> None:
+def check_plan(out: Path, plan: dict[str, Any], besides: Collection[str] = ()) -> None:
     """Refuse a folder that has sounds of another plan, or sounds and no plan.
 
     Args:
         besides: keys that may differ.
-        formerly: what earlier versions wrote for the value that a key has in `plan`.
 
     Raises:
         ValueError: naming what differs.
@@ -160,11 +155,7 @@ def check_plan(
     if not (out / PLAN).is_file() or not any(out.rglob("*.wav")):
         return
     found = json.loads((out / PLAN).read_text())
-    differs = [
-        key
-        for key in {**plan, **found}
-        if key not in besides and found.get(key) not in (plan.get(key), formerly.get(key, plan.get(key)))
-    ]
+    differs = [key for key in {**plan, **found} if key not in besides and plan.get(key) != found.get(key)]
     if differs:
         named = dict.fromkeys(_TOLD.get(key, key.replace("_", " ")) for key in differs)
         raise ValueError(

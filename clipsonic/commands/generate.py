@@ -127,7 +127,6 @@ def generate(
     sampling = asker.sampling
     sounding = vocoder_folder(heard_by, vocoder_weights)
     scale = what.guidance_scale if guidance_scale is None else guidance_scale
-    own = sampler_name(pipeline.scheduler, what.diffusion)
     plan: dict[str, Any] = {
         "model": folder.name,
         "model_sha256": folder_digest(folder),
@@ -138,7 +137,7 @@ def generate(
         else weights_identity(karlo_folder(prior) if is_karlo(prior) else Path(prior)),
         "prior_sampling": None if sampling is None else asdict(sampling),
         "guidance_scale": 1.0 if chosen == "unconditional" else scale,
-        "sampler": sampler or own,
+        "sampler": sampler or sampler_name(pipeline.scheduler, what.diffusion),
         "steps": what.steps if steps is None else steps,
         "vocoder": heard_by,
         "vocoder_weights": None if sounding is None else weights_identity(sounding),
@@ -146,15 +145,10 @@ def generate(
         "batch_size": together,
         "device": where,
     }
-    formerly: dict[str, Any] = {}  # so named in folders of sounds that are there already
-    if plan["sampler"] == own:
-        formerly["sampler"] = type(pipeline.scheduler).__name__
-    if chosen == "unconditional":
-        formerly["guidance_scale"] = what.guidance_scale
     runs = []
     with _held(out, seeds), start_progress() as progress:
         for other in out.glob("seed-*") if len(seeds) > 1 else ():
-            check_plan(other, whole_plan(plan, queries), ("seed",), formerly)
+            check_plan(other, whole_plan(plan, queries), ("seed",))
         total = len(queries.ids) * len(seeds)
         drawing = progress.add_task("vectors", total=total, visible=asker.takes_long)
         task = progress.add_task("sounds", total=total)
@@ -181,7 +175,7 @@ def generate(
                 continue
             place = out if len(seeds) == 1 else out / f"seed-{each}"
             files = write_sounds(
-                place, queries, {**plan, "seed": each}, make, together, lambda n: progress.advance(task, n), formerly
+                place, queries, {**plan, "seed": each}, make, together, lambda n: progress.advance(task, n)
             )
             sounds = {name: str(path) for name, path in files.items()}
             runs.append({"seed": each, "manifest": str(place / MANIFEST), "sounds": sounds})

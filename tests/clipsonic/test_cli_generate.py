@@ -305,23 +305,6 @@ def test_other_seeds_at_once_share_nothing(tmp_path: Path, model_folder: Path, p
     assert "is not finite for" in line and not (tmp_path / "n").exists()
 
 
-def test_a_folder_of_before_samplers_had_names_is_gone_on_with(
-    tmp_path: Path, model_folder: Path, refused: Refused
-) -> None:
-    for route, now, then in (
-        ("text", {"sampler": "dpm-solver++"}, {"sampler": "DPMSolverMultistepScheduler"}),
-        ("unconditional", {"guidance_scale": 1.0}, {"guidance_scale": 2.0}),
-    ):
-        out = tmp_path / route
-        command = ("generate", model_folder, "--text", "a", "--route", route, "--out", out)
-        assert run([str(word) for word in command]) == 0
-        plan = json.loads((out / "plan.json").read_text())
-        assert plan == {**plan, **now}
-        (out / "plan.json").write_text(json.dumps({**plan, **then}))
-        assert run([str(word) for word in command]) == 0
-        assert "holds sounds of another sampler" in refused(*command, "--sampler", "ddim")
-
-
 def test_the_plan_says_what_is_in_force(tmp_path: Path, model_folder: Path, refused: Refused) -> None:
     command = ("--text", "a", "--route", "text", "--out", tmp_path / "s")
     generate(model_folder, *command)

@@ -202,14 +202,6 @@ def test_what_is_no_sound_may_lie_beside_sounds(tmp_path: Path) -> None:
             check_place(tmp_path / "others" / str(number))
 
 
-def test_what_earlier_versions_wrote_of_the_same(tmp_path: Path) -> None:
-    write(tmp_path, sampler="DPMSolverMultistepScheduler")
-    now = {"seed": 0, "sampler": "dpm-solver++"}
-    with pytest.raises(ValueError, match="another sampler"):
-        write_sounds(tmp_path, TEXTS, now, Maker(), 1)
-    write_sounds(tmp_path, TEXTS, now, Maker(), 1, formerly={"sampler": "DPMSolverMultistepScheduler"})
-
-
 def test_ids_that_can_be_files(tmp_path: Path) -> None:
     ids = ["a", "a.wav", "a/b", "é", "x" * 245, f"{'d' * 255}/x", "manifest.csv", "plan.json"]
     check_ids(ids)
