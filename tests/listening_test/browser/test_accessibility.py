@@ -121,8 +121,7 @@ def test_pages(watched: Open, name: str) -> None:
             on.locator(".bar-language").select_option(language)
             expect(on.locator("html")).to_have_attribute("lang", language)
             on.locator("article.page").wait_for()
-            on.wait_for_timeout(100)
-            assert on.evaluate("document.documentElement.scrollWidth") <= width, (language, width)
+            on.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
             assert on.evaluate(SMALL) == [], (language, width)
             if width < 3000:
                 assert_clean(on)
