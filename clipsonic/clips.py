@@ -19,7 +19,8 @@ import torch
 
 from clipsonic.lists import Item
 from clipsonic.mel import LogMel, MelConfig
-from clipsonic.video import Picture, Samples, Video, VideoError, read_clips
+from clipsonic.soundtrack import Samples
+from clipsonic.video import Picture, Video, VideoError, read_clips
 
 SILENCE: Final = 1e-4
 """A clip whose peak is below this (-80 dBFS) has no sound to learn from."""
@@ -75,7 +76,7 @@ def cut_item(folder: Path, item: Item, how: Preparation, log_mel: LogMel) -> Ite
     if item.fault is not None:
         yield Skipped(item.id, item.video, item.kind, item.fault)
         return
-    length_s = math.inf if item.end_s is None else item.end_s - item.start_s
+    length_s = math.inf if item.end_s is None else item.end_s - (item.start_s or 0.0)
     if length_s * how.mel.rate_hz < _ENOUGH * how.mel.samples:
         reason = f"too short: {length_s:.2f} s are listed, {how.seconds:.2f} s needed"
         yield Skipped(item.id, item.video, "too short", reason)
@@ -102,13 +103,13 @@ def cut_item(folder: Path, item: Item, how: Preparation, log_mel: LogMel) -> Ite
             samples, lacking = clip_of(video, how.mel)
         except VideoError as error:
             hint = "; give --trimmed if the files hold only the seconds listed"
-            late = error.fault == "too short" and not index and item.start_s > 0
+            late = error.fault == "too short" and not index and bool(item.start_s)
             yield Skipped(id, item.video, error.fault, error.reason + hint * late)
             if error.fault != "silent" and error.fault != "no picture":
                 return
         else:
             flat = log_mel(torch.from_numpy(samples)[None])[0].numpy().ravel()
-            yield Clip(id, item, item.start_s + index * how.seconds, flat, video.frames, lacking > 0)
+            yield Clip(id, item, video.start_s, flat, video.frames, lacking > 0)
         index += 1
 
 
@@ -132,7 +133,7 @@ def clip_of(video: Video, mel: MelConfig) -> tuple[Samples, int]:
     """
     samples = video.samples[: mel.samples]
     if not len(video.frames):
-        raise VideoError("no picture", "no frame could be decoded")
+        raise VideoError("no picture", "no frame is shown in it")
     if len(samples) < _ENOUGH * mel.samples:
         length_s, wanted_s = len(samples) / mel.rate_hz, mel.samples / mel.rate_hz
         raise VideoError("too short", f"too short: {length_s:.2f} s, {wanted_s:.2f} s needed")

@@ -1,4 +1,4 @@
-"""Decode one stream of a video from a time on, and no more of it than is asked for.
+"""Decode one stream of a video from a time on, and no more of it than is asked for. Times are the file's own.
 
 A jump goes to the last key frame before the start. Of the pictures, H.264 and HEVC mark those that no other refers to;
 these are not decoded unless they may be wanted, which changes none of the rest. Whether one may be wanted is known
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import av
 
@@ -27,6 +27,8 @@ _SPARING: Final = ("h264", "hevc")
 _AHEAD: Final = 32
 """Packets looked at ahead: more than any codec shows pictures in another order than they are stored in."""
 _SPARE: Final = 2
+_LINGERS_S: Final = 0.25
+"""A picture on the screen for longer may be all there is to see of a clip."""
 
 
 class VideoError(ValueError):
@@ -37,40 +39,60 @@ class VideoError(ValueError):
         self.fault, self.reason = fault, reason
 
 
-def decode(
-    path: Path, kind: Literal["video", "audio"], start_s: float, slot_of: Callable[[float], float] | None = None
-) -> Iterator[tuple[float, Any]]:
-    """(time, frame) of a stream, from at latest `start_s` on; the time counts from `start_s`, in seconds.
-
-    slot_of: the last wanted time before a time. With it, frames that come later than others after a wanted time may be
-    left out. Without it, there are all.
+class Decoder:
+    """A stream of a video, opened, its first frame decoded. first_s: when that is; None if there is no frame.
 
     Raises:
         VideoError: no picture, no sound, or a codec that is not known.
     """
-    target_s = start_s - (_PREROLL_S if kind == "audio" else 0.0)
-    for jump in (True, False) if target_s > 0 else (False,):
-        zero_s: float | None = None  # known with the first frame
-        with av.open(str(path)) as container:
-            stream = _stream(container, kind, path)
 
-            def spare_after(time_s: float) -> float | None:
-                return None if slot_of is None or zero_s is None else slot_of(time_s - zero_s) + zero_s  # noqa: B023
+    def __init__(self, path: Path, kind: Literal["video", "audio"]) -> None:
+        self.path, self.kind = path, kind
+        self._wanted: _Wanted = lambda _: None
+        self._open()
+        self.first_s: float | None = None if self._first is None else float(self._first.time or 0.0)
 
-            frames = _frames(container, stream, spare_after)
-            frame = next(frames, None)
-            if frame is None:
-                return
-            origin_s = frame.time or 0.0
-            if jump:
-                frames = _frames(container, stream, spare_after)
-                frame = _jump(container, stream, origin_s + target_s, frames)
-                if frame is None or frame.time is None or frame.time - origin_s > target_s + TOLERANCE_S:
-                    continue  # the file has no usable index: decode it from its beginning
-            zero_s = origin_s + start_s
-            for each in chain([frame], frames):
-                yield (each.time or 0.0) - zero_s, each
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def frames(self, zero_s: float, slot_of: Callable[[float], float] | None = None) -> Iterator[tuple[float, Any]]:
+        """(time, frame) from at latest `zero_s` on, or from the first; the time counts from `zero_s`, in seconds.
+
+        slot_of: the last wanted time before a time. With it, frames that come later than others after a wanted time,
+        and are soon followed by others, may be left out. Without it, there are all.
+        """
+        if self.first_s is None:
             return
+        if slot_of is not None:
+            self._wanted = lambda time_s: slot_of(time_s - zero_s) + zero_s
+        target_s = zero_s - (_PREROLL_S if self.kind == "audio" else 0.0)
+        if zero_s - _PREROLL_S > self.first_s and not self._jump(target_s):
+            self._container.close()  # the file has no usable index: decode it from its beginning
+            self._open()
+        for each in chain([self._first], self._rest):
+            yield float(each.time or 0.0) - zero_s, each
+
+    def _open(self) -> None:
+        self._container = av.open(str(self.path))
+        self._stream = _stream(self._container, self.kind, self.path)
+        self._rest = self._decoded()
+        self._first = next(self._rest, None)
+
+    def _jump(self, time_s: float) -> bool:
+        """To the last key frame before `time_s`, if that can be done."""
+        try:
+            self._container.seek(int(time_s / self._stream.time_base), stream=self._stream)
+            self._rest = self._decoded()
+            self._first = next(self._rest, None)
+        except av.FFmpegError:
+            return False
+        return self._first is not None and self._first.time is not None and self._first.time <= time_s + TOLERANCE_S
+
+    def _decoded(self) -> Iterator[Any]:
+        return _frames(self._container, self._stream, lambda time_s: self._wanted(time_s))
 
 
 def _stream(container: Any, kind: Literal["video", "audio"], path: Path) -> Any:
@@ -83,15 +105,6 @@ def _stream(container: Any, kind: Literal["video", "audio"], path: Path) -> Any:
         raise VideoError("broken", f"its {kind} is of a kind that cannot be decoded", path)
     stream.codec_context.thread_count = 1  # several videos side by side use the cores better
     return stream
-
-
-def _jump(container: Any, stream: Any, time_s: float, frames: Iterator[Any]) -> Any:
-    """The first frame after a jump to the last key frame before `time_s`, or None if that cannot be done."""
-    try:
-        container.seek(int(time_s / stream.time_base), stream=stream)
-        return next(frames, None)
-    except av.FFmpegError:
-        return None
 
 
 def _frames(container: Any, stream: Any, spare_after: _Wanted) -> Iterator[Any]:
@@ -121,7 +134,9 @@ def _frames(container: Any, stream: Any, spare_after: _Wanted) -> Iterator[Any]:
 
 
 def _is_wanted(time_s: float, known: list[float], wanted_s: float | None) -> bool:
-    """Whether few enough pictures lie between the last wanted time and this one."""
+    """Whether few pictures lie between the last wanted time and this one, or none comes soon after it."""
     if wanted_s is None:
         return True
-    return bisect_left(known, time_s) - bisect_left(known, wanted_s - TOLERANCE_S) <= _SPARE
+    here = bisect_left(known, time_s)
+    lingers = here + 1 >= len(known) or known[here + 1] - time_s > _LINGERS_S
+    return lingers or here - bisect_left(known, wanted_s - TOLERANCE_S) <= _SPARE

@@ -33,14 +33,15 @@ _FORMS: Final = "VGGSound's, AudioCaps', MUSIC's, CLIPSep's, or a header with vi
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to prepare. video: path below the folder. start_s, end_s: in that file; None is its end.
+    """One thing to prepare. video: path below the folder. start_s, end_s: seconds in that file, as a player counts.
 
+    start_s is None for where picture and sound of the file begin, from which end_s counts then; end_s for its end.
     Without a file, `fault` says why in one line, `kind` in a word, and `video` is empty.
     """
 
     id: str
     video: str
-    start_s: float = 0.0
+    start_s: float | None = None
     end_s: float | None = None
     caption: str | None = None
     label: str | None = None
@@ -96,9 +97,8 @@ def items_of_list(path: Path, folder: Path, split: str | None = None, trimmed: b
 
 def _item(line: Line, known: VideoFolder, trimmed: bool) -> Item:
     found = _find(line, known)
-    start_s = line.start_s or 0.0
-    begins = 0.0 if found.is_cut or trimmed else start_s
-    ends = None if line.end_s is None else line.end_s - start_s + begins
+    begins = None if found.is_cut or trimmed else line.start_s
+    ends = None if line.end_s is None else line.end_s - (line.start_s or 0.0) + (begins or 0.0)
     return Item(line.id, found.video, begins, ends, line.caption, line.label, found.fault, found.kind)
 
 

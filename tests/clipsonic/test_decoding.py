@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from clipsonic.decoding import decode
+from clipsonic.decoding import Decoder
 from clipsonic.video import read_clips, read_video
 
 SECONDS = 4
@@ -89,7 +90,8 @@ def test_pictures_between_are_left_out(tmp_path: Path) -> None:
     write_moving(path, *CODECS["B"])
 
     def count(slot_of: Callable[[float], float] | None) -> int:
-        return sum(1 for _ in decode(path, "video", 0.0, slot_of))
+        with Decoder(path, "video") as decoder:
+            return sum(1 for _ in decoder.frames(0.0, slot_of))
 
     assert count(None) == 100
     assert count(math.floor) < 50  # the pictures that others refer to, and three after each second
@@ -99,15 +101,15 @@ def test_pictures_between_are_left_out(tmp_path: Path) -> None:
 def test_the_end_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the last picture wanted, 0 s of a clip of 0.9 s, there is nothing to look for."""
     seen: list[float] = []
-    real = decode
+    real = Decoder.frames
 
-    def counted(*given: object) -> object:
-        for time, frame in real(*given):  # type: ignore[arg-type]
-            if given[1] == "video":
+    def counted(self: Decoder, *given: Any) -> Iterator[tuple[float, Any]]:
+        for time, frame in real(self, *given):
+            if self.kind == "video":
                 seen.append(time)
             yield time, frame
 
-    monkeypatch.setattr("clipsonic.video.decode", counted)
+    monkeypatch.setattr(Decoder, "frames", counted)
     path = tmp_path / "v.mp4"
     write_moving(path, *CODECS["no B"])
     assert len(read_video(path, 16_000, 1.0, 0.9).frames) == 1

@@ -148,7 +148,7 @@ def test_names_that_downloaders_give(tmp_path: Path, tree: Path, file: str, is_c
     path = written(tmp_path, "list.csv", 'ab_DEF-1234,30,"drum kit",train\n')
     assert items_of_list(path, tree) == [
         Item(
-            "ab_DEF-1234_000030", file, 0.0 if is_cut else 30.0, 10.0 if is_cut else 40.0, None, "drum kit"
+            "ab_DEF-1234_000030", file, None if is_cut else 30.0, 10.0 if is_cut else 40.0, None, "drum kit"
         )  # a file cut out begins at its own beginning
     ]
 
@@ -156,14 +156,14 @@ def test_names_that_downloaders_give(tmp_path: Path, tree: Path, file: str, is_c
 def test_a_file_that_names_the_second_comes_first(tmp_path: Path, tree: Path) -> None:
     touch(tree, "whole/abc.mp4", "cut/abc_000030.mp4")
     [item] = items_of_list(written(tmp_path, "l.csv", "abc,30,drum,train\n"), tree)
-    assert item.video == "cut/abc_000030.mp4" and item.start_s == 0
+    assert item.video == "cut/abc_000030.mp4" and item.start_s is None
 
 
 def test_files_that_are_trimmed_begin_at_their_beginning(tmp_path: Path, tree: Path) -> None:
     touch(tree, "abc.mp4")
     path = written(tmp_path, "l.csv", "abc,30,drum,train\n")
     assert [(i.start_s, i.end_s) for i in items_of_list(path, tree)] == [(30.0, 40.0)]
-    assert [(i.start_s, i.end_s) for i in items_of_list(path, tree, trimmed=True)] == [(0.0, 10.0)]
+    assert [(i.start_s, i.end_s) for i in items_of_list(path, tree, trimmed=True)] == [(None, 10.0)]
 
 
 def test_a_video_without_a_second_is_its_only_cut(tmp_path: Path, tree: Path) -> None:
