@@ -23,6 +23,10 @@ Fault = Literal["missing", "broken", "no picture", "no sound", "too short", "sil
 TOLERANCE_S: Final = 1e-6
 _PREROLL_S: Final = 1.0
 """Sound is decoded from this much before the start: a codec's first blocks after a jump lack what went before."""
+_JUMPS: Final = 4
+"""How often a start is looked for before the file is decoded from its beginning."""
+_LONG_S: Final = 6.0
+"""Between two key frames, where nothing is known of them."""
 _SPARING: Final = ("h264", "hevc")
 _AHEAD: Final = 32
 """Packets looked at ahead: more than any codec shows pictures in another order than they are stored in."""
@@ -82,14 +86,21 @@ class Decoder:
         self._first = next(self._rest, None)
 
     def _jump(self, time_s: float) -> bool:
-        """To the last key frame before `time_s`, if that can be done."""
-        try:
-            self._container.seek(int(time_s / self._stream.time_base), stream=self._stream)
-            self._rest = self._decoded()
-            self._first = next(self._rest, None)
-        except av.FFmpegError:
-            return False
-        return self._first is not None and self._first.time is not None and self._first.time <= time_s + TOLERANCE_S
+        """To a key frame before `time_s`, if that can be done; the last one, where the file has an index."""
+        asked_s = time_s
+        for _ in range(_JUMPS):
+            try:
+                self._container.seek(int(asked_s / self._stream.time_base), stream=self._stream)
+                self._rest = self._decoded()
+                self._first = next(self._rest, None)
+            except av.FFmpegError:
+                self._first = None  # there is no key frame after it
+            came_s = None if self._first is None else self._first.time
+            late_s = _LONG_S if came_s is None else float(came_s) - time_s
+            if late_s <= TOLERANCE_S:
+                return True
+            asked_s -= 2 * late_s  # FFmpeg goes to the next key frame of an MPEG transport stream
+        return False
 
     def _decoded(self) -> Iterator[Any]:
         return _frames(self._container, self._stream, lambda time_s: self._wanted(time_s))

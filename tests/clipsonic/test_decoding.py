@@ -18,7 +18,7 @@ from clipsonic.video import read_clips, read_video
 SECONDS = 4
 
 
-def write_moving(path: Path, codec: str, options: dict[str, str], rate: int = 25) -> None:
+def write_moving(path: Path, codec: str, options: dict[str, str], rate: int = 25, seconds: int = SECONDS) -> None:
     """A pattern that moves and changes, 64 x 48, with a quiet noise beside it."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
@@ -26,16 +26,18 @@ def write_moving(path: Path, codec: str, options: dict[str, str], rate: int = 25
         video = container.add_stream(codec, rate=rate)
         video.width, video.height, video.pix_fmt, video.options = 64, 48, "yuv420p", {"threads": "1", **options}
         audio = container.add_stream("aac", rate=16_000, layout="mono")
-        for index in range(SECONDS * rate):
+        packets = []
+        for index in range(seconds * rate):
             moved = np.roll(coarse, index // 3, axis=1) // (1 + index % 3)
             picture = moved.repeat(4, 0).repeat(4, 1)
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(video.encode(None))
-        noise = rng.normal(0, 0.1, (1, SECONDS * 16_000)).astype(np.float32)
+            packets += video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24"))
+        packets += video.encode(None)
+        noise = rng.normal(0, 0.1, (1, seconds * 16_000)).astype(np.float32)
         sound = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
         sound.sample_rate, sound.pts, sound.time_base = 16_000, 0, Fraction(1, 16_000)
-        container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
+        packets += [*audio.encode(sound), *audio.encode(None)]
+        for packet in sorted(packets, key=lambda packet: float(packet.dts * packet.time_base)):
+            container.mux(packet)
 
 
 def every_frame(path: Path) -> list[tuple[float, np.ndarray]]:
@@ -114,3 +116,19 @@ def test_the_end_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     write_moving(path, *CODECS["no B"])
     assert len(read_video(path, 16_000, 1.0, 0.9).frames) == 1
     assert seen == [0.0]
+
+
+def test_a_transport_stream_is_not_decoded_from_its_beginning(tmp_path: Path) -> None:
+    """FFmpeg goes to the key frame after the time that it is asked for, and to none after the last."""
+    path = tmp_path / "v.ts"
+    write_moving(path, "libx264", {"x264-params": "bframes=2:keyint=25:min-keyint=25:scenecut=0"}, seconds=30)
+    frames = every_frame(path)
+    with Decoder(path, "video") as picture, Decoder(path, "audio") as sound:
+        assert picture.first_s is not None and sound.first_s is not None
+        skew = picture.first_s - min(picture.first_s, sound.first_s)
+    for start in (2.2, 15.5, 22.0, 29.5):
+        with Decoder(path, "video") as decoder:
+            first, _ = next(decoder.frames(picture.first_s + start))
+        assert -14 < first <= 0 and (first > -4 or start > 29)
+        [video] = read_clips(path, 16_000, 5.0, 0.4, start_s=start, clips=1)
+        np.testing.assert_array_equal(video.frames, expected(frames, start - skew, 0.4, 5.0))
