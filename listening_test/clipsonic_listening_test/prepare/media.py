@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import av
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from clipsonic_listening_test.errors import ListeningTestError
@@ -40,6 +41,8 @@ def image(path: Path) -> tuple[Media, bytes]:
                 upright = ImageOps.exif_transpose(picture)
                 upright.thumbnail((LARGEST_PIXELS, LARGEST_PIXELS))
                 buffer = io.BytesIO()
+                if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255: a white page
+                    upright = Image.fromarray((np.asarray(upright) >> 8).clip(0, 255).astype(np.uint8))
                 upright.convert("RGB").save(buffer, "JPEG", quality=92)
                 data, kind = buffer.getvalue(), "image/jpeg"
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:

@@ -52,6 +52,13 @@ def test_large_images_are_made_smaller(tmp_path: Path) -> None:
     assert Image.open(io.BytesIO(data)).size == (2048, 683)
 
 
+def test_a_large_picture_of_sixteen_bits_does_not_turn_white(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65_535, 3000).astype(np.uint16)[None].repeat(40, 0)
+    Image.fromarray(ramp).save(tmp_path / "x.png")
+    _, data = image(tmp_path / "x.png")
+    assert np.asarray(Image.open(io.BytesIO(data))).mean() == pytest.approx(127.5, abs=1)
+
+
 def test_the_cameras_data_go_and_the_picture_is_turned(tmp_path: Path) -> None:
     path = picture(tmp_path, "a.jpg", exif=True)
     assert b"a camera" in path.read_bytes()
