@@ -111,7 +111,7 @@ def save_checkpoint(path: Path, state: State, previous: Path | None = None) -> N
     tensors: dict[str, Tensor] = {}
     tree = _flatten(state, "", tensors, set())
     partial = path.with_name(f".{path.name}.part")
-    _clear(partial)
+    shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir()
         save_file(tensors, partial / path.name, metadata={"schema": "1", "tree": json.dumps(tree)})
@@ -125,14 +125,7 @@ def save_checkpoint(path: Path, state: State, previous: Path | None = None) -> N
         kept = "the one before is kept" if path.exists() else "there is none yet"
         raise OSError(f"{path} cannot be written ({error}); {kept}: make room, and repeat the command") from error
     finally:
-        _clear(partial)
-
-
-def _clear(partial: Path) -> None:
-    if partial.is_dir():
-        shutil.rmtree(partial)
-    else:  # none, or a file of an earlier version
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
