@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from clipsonic.claim import LOCK, claimed
 from clipsonic.cli import run
 from clipsonic.commands.course import MOST_SEED
 from clipsonic.prepared import PreparedData
+from clipsonic.preset import Preset
+from clipsonic.training.dataset import TrainingSet
 from clipsonic.vectors import write_vectors
 
 Refused = Callable[..., str]
@@ -75,6 +78,45 @@ def test_prompts_and_memory_savers(command: list[str], tmp_path: Path) -> None:
     assert run([*command, "--steps", "2", *savers, *prompts]) == 0
     rendered = sorted(path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("bell.*"))
     assert rendered == ["samples/0000000008/bell.png", "samples/0000000008/bell.wav"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_is_typed_is_what_is_trained(
+    command: list[str], tmp_path: Path, preset: Preset, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    """Or else what the preset says."""
+    found: dict[str, object] = {}
+
+    def train(preset: Preset, data: TrainingSet, run: Path, **named: object) -> None:
+        found.update(named, training=preset.training, kind=data.kind, run=run)
+
+    monkeypatch.setattr("clipsonic.training.clipsonic.train", train)
+    numbers = "--seed 7 --steps 5 --micro-batch 3 --sample-every 8"
+    typed = f"--condition text {numbers} --activation-checkpointing --strategy fsdp --compile" if asked else ""
+    assert run([*command, *typed.split()]) == 0
+    changed = {"steps": 5, "micro_batch": 3, "sample_every": 8, "activation_checkpointing": True}
+    assert callable(found.pop("report"))
+    assert found == {
+        "training": replace(preset.training, **changed) if asked else preset.training,  # type: ignore[arg-type]
+        "kind": "captions" if asked else "frames",
+        "run": tmp_path / "run",
+        "seed": 7 if asked else 0,
+        "prompts": None,
+        "strategy": "fsdp" if asked else "auto",
+        "accelerator": "cpu",
+        "compile": asked,
+    }
+
+
+def test_what_the_preset_says_of_memory_holds(
+    command: list[str], preset_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, found = tmp_path / "mine.toml", list[Preset]()
+    saving = "[training]\nmicro_batch = 2\nactivation_checkpointing = true\n"
+    mine.write_text(preset_file.read_text().replace("[training]\n", saving))
+    monkeypatch.setattr("clipsonic.training.clipsonic.train", lambda preset, *_, **__: found.append(preset))
+    assert run(["train", str(mine), *command[2:]]) == 0
+    assert found[0].training.micro_batch == 2 and found[0].training.activation_checkpointing
 
 
 def test_progress_says_speed_and_time_left(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 from clipsonic.claim import claimed
 from clipsonic.cli import run
 from clipsonic.pipeline import load_model
+from clipsonic.training.config import TrainingConfig
+from clipsonic.training.objective import Objective
 
 Refused = Callable[..., str]
 DIM = 8
@@ -103,6 +105,31 @@ def test_the_captions_of_the_training_videos_make_a_supervised_prior(
         "route": "text+prior-sd",
     }
     assert load_model(model).prior_sd is not None
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_is_typed_is_what_is_trained(
+    tmp_path: Path, tiny: Path, prepared_folder: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused, asked: bool
+) -> None:
+    """Or else what the preset says."""
+    found: dict[str, object] = {}
+
+    def fit(objective: Objective, config: TrainingConfig, run: Path, **named: object) -> None:
+        found.update(named, seed=objective.plan()["seed"], steps=config.steps, run=run)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("clipsonic.training.loop.fit", fit)
+    typed = "--seed 7 --steps 3 --strategy fsdp --device cpu" if asked else ""
+    command = ["train-prior", tiny, "--data", prepared_folder, "--out", tmp_path / "run"]
+    assert refused(*command, *typed.split()) == "error: enough"
+    assert callable(found.pop("report"))
+    assert found == {
+        "seed": "7" if asked else "0",
+        "steps": 3 if asked else 4,
+        "run": tmp_path / "run",
+        "strategy": "fsdp" if asked else "auto",
+        "accelerator": "cpu" if asked else "auto",
+    }
 
 
 def test_vectors_of_any_pairs(tmp_path: Path, tiny: Path, clip_folder: Path, refused: Refused) -> None:

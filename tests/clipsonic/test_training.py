@@ -16,12 +16,12 @@ from clipsonic.diffusion import Diffusion
 from clipsonic.network import build_network, predict
 from clipsonic.prepared import PreparedData
 from clipsonic.preset import Preset
-from clipsonic.training.clipsonic import train
+from clipsonic.training.clipsonic import CLIPSonicObjective, train
 from clipsonic.training.config import TrainingConfig
 from clipsonic.training.dataset import Rows, TrainingSet, Vectors, conditioning_of, of_captions, of_frames, of_vectors
 from clipsonic.training.draw import Draw
 from clipsonic.training.log import Report
-from clipsonic.training.loop import learning_rate
+from clipsonic.training.loop import fit, learning_rate
 from clipsonic.training.loss import diffusion_loss, min_snr_weight
 from clipsonic.training.prefetch import Prefetch
 
@@ -207,8 +207,25 @@ def test_accumulated_gradients_are_those_of_the_whole(learn: Learn) -> None:
     assert relative(weights(one), weights(learn("other", learning_rate=1e-4, batch=3))) > 1e-5
 
 
-def test_activation_checkpointing_changes_no_bit(learn: Learn, run_folder: Path) -> None:
-    assert torch.equal(weights(run_folder), weights(learn("thrifty", activation_checkpointing=True)))
+def test_activation_checkpointing_computes_twice_and_changes_no_bit(
+    tmp_path: Path, training_set: TrainingSet, preset: Preset, run_folder: Path
+) -> None:
+    """Old mistake: a training that did not save memory passed this."""
+    computed: list[int] = []
+
+    class Watched(CLIPSonicObjective):
+        def build(self) -> torch.nn.Module:
+            network = super().build()
+            block = network.get_submodule("down_blocks.0.resnets.0")
+            block.register_forward_pre_hook(lambda *_: computed.append(len(computed)))
+            return network
+
+    for saves, times in ((False, 1), (True, 2)):
+        computed.clear()
+        how, run = replace(preset.training, activation_checkpointing=saves), tmp_path / str(saves)
+        fit(Watched(preset, training_set, seed=0), how, run, accelerator="cpu")
+        assert len(computed) == times * how.steps
+        assert torch.equal(weights(run_folder), weights(run))
 
 
 def test_gradients_are_clipped(learn: Learn) -> None:
