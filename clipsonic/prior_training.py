@@ -204,10 +204,10 @@ class PriorObjective:
         others = self._pairs.texts(np.concatenate([self.held_out, self._rows[:_AT_ONCE]]))
         found = []
         for place, own in enumerate(text):
-            turned = np.roll(others, -place - 1, axis=0)
-            differs = turned @ own < 1 - 1e-4
-            found.append(turned[int(differs.argmax())])
-        return np.stack(found)
+            order = np.roll(np.arange(len(others)), -place - 1)
+            differs = (others @ own)[order] < 1 - 1e-4
+            found.append(order[int(differs.argmax())])
+        return np.asarray(others[found])
 
 
 def held_out_scores(drawn: Vectors, image: Vectors, text: Vectors, unrelated: Vectors) -> dict[str, object]:

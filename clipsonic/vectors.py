@@ -13,11 +13,13 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+ROWS: Final = 4096
+"""Vectors that are made unit vectors together: float64 of a whole file would be several times its size."""
 _NAMED: Final = 5
 """How many missing ids an error names before it only counts."""
 
@@ -66,9 +68,15 @@ def read_vectors(path: str | Path) -> StoredVectors:
         )
     if len(set(ids)) != len(ids):
         raise ValueError(f"{path}: an id is there twice")
-    starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    means = np.add.reduceat(_directions(rows.astype(np.float64), path), starts)
-    return StoredVectors(ids, _directions(means, path).astype(np.float32), space)
+    ends = np.cumsum(frames, dtype=np.int64)
+    starts = ends - frames.astype(np.int64)
+    vectors = np.empty((len(ids), rows.shape[1]), np.float32)
+    firsts = np.flatnonzero(np.diff(starts // ROWS, prepend=-1))  # of blocks of whole items
+    for first, last in zip(firsts, [*firsts[1:], len(ids)], strict=True):
+        block = directions(rows[starts[first] : ends[last - 1]], path)
+        means = block if len(block) == last - first else np.add.reduceat(block, starts[first:last] - starts[first])
+        vectors[first:last] = directions(means, path)
+    return StoredVectors(ids, vectors, space)
 
 
 def write_vectors(path: str | Path, ids: Sequence[str], vectors: NDArray[np.float32], space: str | None = None) -> None:
@@ -92,8 +100,14 @@ def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
-def _directions(vectors: NDArray[np.float64], path: str | Path) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+def directions(vectors: NDArray[Any], path: str | Path) -> NDArray[np.float64]:
+    """Unit vectors of vectors (count, dim) of any length.
+
+    Raises:
+        ValueError: naming the file that they are of, if one is zero or not finite.
+    """
+    exact = vectors.astype(np.float64, copy=False)
+    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
         raise ValueError(f"{path}: a vector is zero or not finite")
-    return np.asarray(vectors / lengths)
+    return np.asarray(exact / lengths)

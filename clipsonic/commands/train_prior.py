@@ -100,7 +100,9 @@ def _pairs(
     table: Path | None, data: Path | None, vectors: Path | None, clip: str | None, out: Path, device: str
 ) -> Pairs:
     from clipsonic.clip import FrozenClip
-    from clipsonic.pairs import PreparedPairs, encode_pairs, read_pairs, read_table
+    from clipsonic.commands.progress import resumed
+    from clipsonic.pair_encoding import encode_pairs, read_table
+    from clipsonic.pairs import PreparedPairs, read_pairs
     from clipsonic.prepared import PreparedData
 
     kinds = {"--pairs": table, "--data": data, "--vectors": vectors}
@@ -116,9 +118,8 @@ def _pairs(
     rows = len(read_table(table))
     with start_progress() as progress:
         task = progress.add_task("pairs", total=rows, visible=is_first_process())
-        found, skipped = encode_pairs(
-            table, out / "pairs", FrozenClip(clip or "micro", device), lambda n: progress.advance(task, n)
-        )
+        model = FrozenClip(clip or "micro", device)
+        found, skipped = encode_pairs(table, out / "pairs", model, resumed(progress, task))
     if skipped and is_first_process():
         typer.echo(f"{skipped} of {rows} pictures skipped: see {out / 'pairs' / 'skipped.jsonl'}", err=True)
     if is_first_process():

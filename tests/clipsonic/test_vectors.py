@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+import clipsonic.vectors as vectors_module
 from clipsonic.vectors import mean_direction, read_vectors, write_vectors
 
 
@@ -22,6 +25,46 @@ def test_several_vectors_are_the_mean_of_their_directions(tmp_path: Path) -> Non
     assert found.ids == ["b", "a"] and found.vectors.dtype == np.float32
     np.testing.assert_allclose(found.vectors, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-7)
     np.testing.assert_allclose(found.of(["a", "b", "a"])[:, 0], [0, 0.5**0.5, 0], atol=1e-7)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("frames_kind", ["int64", "uint8", "uint64"])
+def test_blocks_are_bit_for_bit_what_the_whole_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, order: Literal["C", "F"], frames_kind: str
+) -> None:
+    monkeypatch.setattr(vectors_module, "ROWS", 16)
+    rng = np.random.default_rng(0)
+    frames = rng.integers(1, most + 1, size=200)
+    frames[-100] = 40 if most > 1 else 1  # of more rows than a block
+    rows = rng.normal(size=(frames.sum(), 37)).astype(np.float32)
+    ids = np.arange(200).astype(str)
+    np.savez(tmp_path / "e.npz", ids=ids, frames=frames.astype(frames_kind), embeddings=np.array(rows, order=order))
+
+    def unit(vectors: np.ndarray) -> np.ndarray:
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
+    whole = unit(np.add.reduceat(unit(np.array(rows.astype(np.float64), order=order)), starts)).astype(np.float32)
+    np.testing.assert_array_equal(read_vectors(tmp_path / "e.npz").vectors, whole)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_file_takes_little_more_memory_than_it_and_what_it_becomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Old mistake: 6 times its size; float64, quotients and sums, of all vectors at once."""
+    monkeypatch.setattr(vectors_module, "ROWS", 64)
+    rng = np.random.default_rng(0)
+    frames = rng.integers(1, most + 1, size=2000)
+    rows = rng.normal(size=(frames.sum(), 512)).astype(np.float32)
+    np.savez(tmp_path / "e.npz", ids=np.arange(2000).astype(str), frames=frames, embeddings=rows)
+    tracemalloc.start()
+    try:
+        found = read_vectors(tmp_path / "e.npz")
+        assert tracemalloc.get_traced_memory()[1] < 1.3 * (rows.nbytes + found.vectors.nbytes)
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
