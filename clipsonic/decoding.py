@@ -27,6 +27,8 @@ _JUMPS: Final = 4
 """How often a start is looked for before the file is decoded from its beginning."""
 _LONG_S: Final = 6.0
 """Between two key frames, where nothing is known of them."""
+_WRONG_S: Final = 0.5
+"""A time is wrong if the next one goes back by more. AVI, which has none, gives B-frames times that go back by less."""
 _SPARING: Final = ("h264", "hevc")
 _AHEAD: Final = 32
 """Packets looked at ahead: more than any codec shows pictures in another order than they are stored in."""
@@ -53,20 +55,28 @@ class Decoder:
     def __init__(self, path: Path, kind: Literal["video", "audio"]) -> None:
         self.path, self.kind = path, kind
         self._wanted: _Wanted = lambda _: None
-        self._open()
+        self._container: Any = None
+        self._first: Any = None
+        self._rest: Iterator[Any] = iter(())
+        try:
+            self._open()
+        except BaseException:
+            self._close()
+            raise
         self.first_s: float | None = None if self._first is None else float(self._first.time or 0.0)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._container.close()
+        self._close()
 
     def frames(self, zero_s: float, slot_of: Callable[[float], float] | None = None) -> Iterator[tuple[float, Any]]:
         """(time, frame) from at latest `zero_s` on, or from the first; the time counts from `zero_s`, in seconds.
 
         slot_of: the last wanted time before a time. With it, frames that come later than others after a wanted time,
-        and are soon followed by others, may be left out. Without it, there are all.
+        and are soon followed by others, may be left out. Without it, there are all, but for those whose time is wrong:
+        the next one goes back behind it.
         """
         if self.first_s is None:
             return
@@ -74,10 +84,21 @@ class Decoder:
             self._wanted = lambda time_s: slot_of(time_s - zero_s) + zero_s
         target_s = zero_s - (_PREROLL_S if self.kind == "audio" else 0.0)
         if zero_s - _PREROLL_S > self.first_s and not self._jump(target_s):
-            self._container.close()  # the file has no usable index: decode it from its beginning
+            self._close()  # the file has no usable index: decode it from its beginning
             self._open()
-        for each in chain([self._first], self._rest):
-            yield float(each.time or 0.0) - zero_s, each
+        held: tuple[float, Any] | None = None
+        for frame in chain([self._first], self._rest):
+            time_s = float(frame.time or 0.0) - zero_s
+            if held is not None and held[0] - time_s < _WRONG_S:
+                yield held
+            held = (time_s, frame)
+        if held is not None:
+            yield held
+
+    def _close(self) -> None:
+        self._rest, self._first = iter(()), None  # which hold this object, and what is decoded
+        if self._container is not None:
+            self._container.close()
 
     def _open(self) -> None:
         self._container = av.open(str(self.path))

@@ -1,7 +1,8 @@
 """The sound of a video from a moment on: mono, at the rate asked for, in clips of one length.
 
 It is resampled in one go, from a little before the start on, so that a clip holds no trace of where it was cut. Where
-there is no sound, before its beginning or where packets are lost, there is silence: what comes later keeps its time.
+there is no sound, before its beginning or where packets are lost, there is silence, and of what is there twice, where
+files were joined, the second is left out: what comes later keeps its time.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from clipsonic.decoding import VideoError
 
 Samples = NDArray[np.float32]
 
-_GAP_S: Final = 0.1
-"""Sound that comes this much too late follows a gap; less is how times are rounded, or a clock that drifts."""
+_OFF_S: Final = 0.1
+"""Sound is moved to its time where it is off by more; less is how times are rounded, or a clock that drifts."""
 _LONGEST_GAP_S: Final = 3600.0
 _CONTEXT_S: Final = 0.05
 """What a resampler hears of the sound before the start: more than the length of its filters."""
@@ -74,8 +75,8 @@ def _resampled(blocks: Iterator[tuple[int, int, Samples]], rate_hz: int) -> Iter
 
 
 def _joined(frames: Iterator[tuple[float, Any]]) -> Iterator[tuple[int, int, Samples]]:
-    """(begin, rate, samples) of blocks that follow one another, silence where there are none; begin in samples."""
-    at, rate_hz, tolerated = 0, 0, 0.0
+    """(begin, rate, samples) of blocks that follow one another, in their time; begin in samples."""
+    at, rate_hz, late_s, early_s = 0, 0, 0.0, _OFF_S  # what is tolerated; the first block is where its time says
     resampler, layout = None, None
     for time_s, frame in frames:
         if not rate_hz:
@@ -84,16 +85,17 @@ def _joined(frames: Iterator[tuple[float, Any]]) -> Iterator[tuple[int, int, Sam
         lacking = round(time_s * rate_hz) - at
         if lacking > _LONGEST_GAP_S * rate_hz:
             raise VideoError("broken", f"its sound is not there for {lacking / rate_hz:.0f} s")
-        if lacking > tolerated * rate_hz:
+        if lacking > late_s * rate_hz:
             for begin in range(at, at + lacking, rate_hz):
                 yield begin, rate_hz, np.zeros(min(rate_hz, at + lacking - begin), np.float32)
             at += lacking
-        tolerated = _GAP_S
+        over = max(0, -lacking) if -lacking > early_s * rate_hz else 0
+        late_s, early_s = _OFF_S, 0.0 if over else _OFF_S  # until it has caught up
         if (frame.format.name, frame.layout.name, frame.rate) != layout:  # which a stream may change midway
             layout = (frame.format.name, frame.layout.name, frame.rate)
             resampler = av.AudioResampler(format="fltp", rate=rate_hz)  # FFmpeg's own "mono" is 3 dB up
         assert resampler is not None
         for planar in resampler.resample(frame):
-            mono = planar.to_ndarray().mean(0)
+            mono = planar.to_ndarray().mean(0)[over:]
             yield at, rate_hz, mono
             at += len(mono)

@@ -62,9 +62,9 @@ def read_clips(
     """Decode a video from `start_s` on, in consecutive clips of `seconds`, in one pass: as `read_video` does each.
 
     start_s: None is the first moment at which there are both picture and sound. The frames of a clip are the first at
-    or after each multiple of 1 / frames_per_second in it, or else the one that is on the screen; there may be none. The
-    last clip may be shorter than `seconds`. `clips` is how many at most; None is to the end of the sound. There is at
-    least one, or an error. No frame is from `shown_s` after the start, or later.
+    or after each multiple of 1 / frames_per_second in it, after the one that is on the screen if that stays for so
+    long; there may be none. The last clip may be shorter than `seconds`. `clips` is how many at most; None is to the
+    end of the sound. There is at least one, or an error. No frame is from `shown_s` after the start, or later.
 
     Raises:
         VideoError: missing or undecodable file, no video stream, no sound, or none after `start_s`.
@@ -87,6 +87,8 @@ def read_clips(
             count += 1
         if not count and start_s:
             raise VideoError("too short", f"it ends before {start_s:g} s, where the clip is to start", path)
+        if not count and sound.first_s is not None:
+            raise VideoError("no sound", "its sound ends before its pictures begin", path)
         if not count:
             raise VideoError("no sound", "its sound is empty", path)
 
@@ -124,10 +126,10 @@ def _pictures(
     frames: Iterator[tuple[float, Any]], per_second: float, seconds: float, clips: int | None, shown_s: float
 ) -> Iterator[list[Picture]]:
     """The pictures of each clip of `seconds`, before `shown_s`: the first at or after each multiple of 1 / per_second
-    in it, or the one that is on the screen all the while."""
+    in it, after the one that is on the screen if that stays for so long."""
     found: list[Picture] = []
     clip, wanted_s, size, to_rgb = 0, 0.0, (0, 0), VideoReformatter()
-    last, gone_s = None, -math.inf  # the frame before, and when it leaves the screen
+    last, began_s, gone_s = None, -math.inf, -math.inf  # the frame before, and when it comes and leaves
 
     def picture_of(frame: Any) -> Picture:
         nonlocal size
@@ -144,14 +146,20 @@ def _pictures(
             if clip == clips:
                 return
         into_s = time_s - clip * seconds if clip else time_s
+        if last is not None and not found and into_s >= 1.0 / per_second - TOLERANCE_S:
+            found.append(picture_of(last))  # it was on the screen until now
         if into_s >= wanted_s - TOLERANCE_S:
             found.append(picture_of(frame))
             while wanted_s <= into_s + TOLERANCE_S:
                 wanted_s += 1.0 / per_second
             if wanted_s >= seconds - TOLERANCE_S and clip + 1 == clips:
                 break
-        last, gone_s = frame, time_s + float((frame.duration or 0) * frame.time_base)
-    yield found or ([] if last is None or gone_s <= clip * seconds + TOLERANCE_S else [picture_of(last)])
+        # The last one has no duration in many files: it stays as long as the one before, and for good if it is alone.
+        stays_s = max(float((frame.duration or 0) * (frame.time_base or 0)), time_s - began_s)
+        last, began_s, gone_s = frame, time_s, time_s + stays_s
+    yield found or (
+        [] if last is None or gone_s <= (clip * seconds if clip else 0.0) + TOLERANCE_S else [picture_of(last)]
+    )
     while last is not None and (clip := clip + 1) * seconds < gone_s - TOLERANCE_S:
         yield [picture_of(last)]
 

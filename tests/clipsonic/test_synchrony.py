@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,8 +28,12 @@ def write_film(
     heard: Iterable[tuple[float, float]],
     options: dict[str, str] | None = None,
     codec: str = "ffv1",
+    wrong: dict[int, float] | None = None,
 ) -> None:
-    """Pictures at some seconds of a film, the k-th of grey level 8k, and its sound, NOISE, in some spans of seconds."""
+    """Pictures at some seconds of a film, the k-th of grey level 8k, and its sound, NOISE, in some spans of seconds.
+
+    wrong: seconds that the file gives for a picture, in its place.
+    """
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=4)
         video.width, video.height, video.pix_fmt, video.options = 32, 32, "yuv420p", options or {}
@@ -39,6 +44,8 @@ def write_film(
             frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), STEP * index, np.uint8), format="rgb24")
             frame.pts, frame.time_base = round(1000 * second), Fraction(1, 1000)
             packets += video.encode(frame)
+            if wrong and index in wrong:
+                packets[-1].pts = round(1000 * wrong[index])
         packets += video.encode(None)
         for begin, end in heard:
             for at in range(round(begin * RATE), round(end * RATE), 800):
@@ -116,17 +123,25 @@ def test_what_comes_after_lost_sound_keeps_its_time(tmp_path: Path) -> None:
             )
 
 
-def test_the_picture_on_the_screen_is_what_a_clip_without_its_own_shows(tmp_path: Path) -> None:
-    """Slides, recordings of screens: a picture every few seconds."""
+def test_slides_are_seen_as_long_as_they_are_on_the_screen(tmp_path: Path) -> None:
+    """Slides, recordings of screens: a picture every few seconds, and none to say when the last one goes."""
     path = tmp_path / "v.mkv"
-    write_film(path, [0, 5, 10, 10.1], [(0, 12.0)], {"bf": "0"}, codec="libx264")
+    write_film(path, [0, 5, 10, 10.1, 14.1], [(0, 22.0)], {"bf": "0"}, codec="libx264")
     shown = [seen(clip) for clip in read_clips(path, RATE, 1.0, 2.0)]
-    assert shown[:5] == [[0], [0], [1], [1], [1]]
-    assert shown[5] == [2]
+    assert shown == [[0], [0], [0, 1], [1], [1], [2], [3], [4], [4], [4], []]
     [clip] = read_clips(path, RATE, 1.0, 3.0, start_s=6.0, clips=1, shown_s=3.0)
     assert seen(clip) == [1]
     [clip] = read_clips(path, RATE, 1.0, 3.0, start_s=1.0, clips=1)
     assert seen(clip) == [0]
+
+
+@pytest.mark.parametrize("first", [0, 0.05])
+def test_a_first_slide_and_a_cover_are_seen_though_sound_begins_later(tmp_path: Path, first: float) -> None:
+    write_film(tmp_path / "slides.mkv", [0, 5], [(first, 8.0)])
+    assert [seen(clip) for clip in read_clips(tmp_path / "slides.mkv", RATE, 1.0, 7.0, clips=1)] == [[0, 1]]
+    write_film(tmp_path / "cover.mkv", [0], [(first, 4.0)])
+    found = [seen(clip) for clip in read_clips(tmp_path / "cover.mkv", RATE, 1.0, 1.0)]
+    assert len(found) >= 3 and all(each == [0] for each in found)
 
 
 def test_a_picture_that_lingers_is_decoded_though_no_other_refers_to_it(tmp_path: Path) -> None:
@@ -150,6 +165,39 @@ def test_a_picture_at_a_clip_s_end_is_the_next_clip_s(tmp_path: Path) -> None:
     for start in range(0, 100):
         found = list(read_clips(tmp_path / "v.mkv", RATE, 1.0, 1.0, start_s=start / 50, clips=3))
         assert [len(clip.frames) for clip in found] == [1, 1, 1]
+
+
+def test_one_picture_with_a_wrong_time_moves_no_other(tmp_path: Path) -> None:
+    write_film(tmp_path / "v.mkv", QUARTERS, [(0, 6.0)], wrong={7: 300.0})
+    found = [seen(clip) for clip in read_clips(tmp_path / "v.mkv", RATE, 4.0, 1.0)]
+    assert found == [[0, 1, 2, 3], [4, 5, 6], *([k, k + 1, k + 2, k + 3] for k in (8, 12, 16, 20))]
+
+
+def test_pictures_that_begin_when_the_sound_has_ended_are_no_clip(tmp_path: Path) -> None:
+    write_film(tmp_path / "v.mkv", [5, 5.25, 5.5], [(0, 2.0)])
+    with pytest.raises(VideoError, match="its sound ends before its pictures begin"):
+        list(read_clips(tmp_path / "v.mkv", RATE, 4.0, 1.0))
+
+
+def test_what_is_refused_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(bytes(4000))
+    write_film(tmp_path / "mute.mkv", [0, 0.25], [])
+    write_film(tmp_path / "long.mkv", QUARTERS, [(0, 6.0)])
+
+    def opened() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    gc.disable()
+    try:
+        before = opened()
+        for name in ("broken.mp4", "mute.mkv"):
+            with pytest.raises(VideoError):
+                list(read_clips(tmp_path / name, RATE, 1.0, 1.0))
+        list(read_clips(tmp_path / "long.mkv", RATE, 1.0, 1.0, clips=1))
+        next(iter(read_clips(tmp_path / "long.mkv", RATE, 1.0, 1.0, start_s=4.0)))
+        assert opened() == before
+    finally:
+        gc.enable()
 
 
 # Sound alone
@@ -178,16 +226,31 @@ def test_clips_hold_no_trace_of_where_they_were_cut(rate: int, wanted: int) -> N
     assert np.abs(alone[:100] - whole[3 * wanted :][:100]).max() > 0.01, "the old way"
 
 
-def test_times_that_waver_or_go_back_are_not_believed() -> None:
+def at_times(
+    rate: int, sound: np.ndarray, wrong: Callable[[int, float], float]
+) -> Iterator[tuple[float, av.AudioFrame]]:
+    return ((wrong(index, time), frame) for index, (time, frame) in enumerate(frames_of(rate, sound)))
+
+
+def test_times_that_waver_change_nothing() -> None:
     rate, sound = 8000, np.arange(1, 40_001, dtype=np.float32) / 40_000
     luck = np.random.default_rng(2)
-    wavering = [(time + luck.uniform(-0.02, 0.02), frame) for time, frame in frames_of(rate, sound)]
-    wavering[0] = (0.0, wavering[0][1])
-    [clip] = sound_clips(iter(wavering), rate, 5.0, None)
+    wavering = at_times(rate, sound, lambda index, time: time + (luck.uniform(-0.02, 0.02) if index else 0.0))
+    [clip] = sound_clips(wavering, rate, 5.0, None)
     np.testing.assert_array_equal(clip, sound)
-    again = [(time % 2.0, frame) for time, frame in frames_of(rate, sound)]
-    [clip] = sound_clips(iter(again), rate, 5.0, None)
-    np.testing.assert_array_equal(clip, sound)
+
+
+def test_after_times_that_are_wrong_or_there_twice_sound_is_in_its_time_again() -> None:
+    rate, sound = 8000, np.arange(1, 40_001, dtype=np.float32) / 40_000
+    [clip] = sound_clips(at_times(rate, sound, lambda index, time: time + (index == 9)), rate, 6.0, None)
+    np.testing.assert_array_equal(clip[20_000:], sound[20_000:])  # one block was a second late, and moved no other
+    drifting = at_times(rate, sound, lambda index, time: time - 0.02 * index)  # each block overlaps the one before
+    [clip] = sound_clips(drifting, rate, 6.0, None)
+    kept = 1024 - 160  # of a block that starts 160 samples before the last one's end
+    assert abs(len(clip) - (39 * kept + 64)) <= 1000, "old: without bound"
+    joined = at_times(rate, sound, lambda _, time: time if time < 1.5 else time - 1.5)
+    [clip] = sound_clips(joined, rate, 6.0, None)
+    np.testing.assert_array_equal(clip[12_288:], sound[24_288:], "the second part, from where the first has ended")
 
 
 def test_a_jump_of_hours_is_a_broken_file() -> None:
