@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 VIDEO_SUFFIXES: Final = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".3gp", ".flv", ".ts")
-_SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?")
+_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
 _TITLE: Final = re.compile(r".*\[([\w-]{11})\]")
 
 
@@ -92,10 +92,16 @@ class VideoFolder:
             raise ValueError(f"{folder} is not a folder of videos: give the one that the list points into as --folder")
         self._folder = folder
         self._by_name: dict[str, list[str]] = defaultdict(list)
+        depth = len(folder.parts)
         for path in _video_files(folder):
-            self._by_name[path.stem].append(path.relative_to(folder).as_posix())
+            self._by_name[path.stem].append("/".join(path.parts[depth:]))
         self._by_title = {found[1]: name for name in self._by_name if (found := _TITLE.fullmatch(name))}
-        self._names = sorted(self._by_name)
+        self._cuts: dict[tuple[str, float | None], list[str]] = defaultdict(list)
+        """Names of files by YouTube id and the second at which they begin, and under None all of an id."""
+        for stem in sorted(self._by_name):
+            for name, seconds in _cuts(stem):
+                for start_s in (None, *seconds):
+                    self._cuts[name, start_s].append(stem)
         self._paths = {path for paths in self._by_name.values() for path in paths}
 
     def by_path(self, path: str) -> Found:
@@ -108,11 +114,12 @@ class VideoFolder:
 
     def by_youtube_id(self, name: str, start_s: float | None, label: str | None) -> Found:
         """The video of a YouTube id: the cut that begins at `start_s` (any one cut if that is None), or the whole."""
-        cuts = [stem for stem in self._beginning(f"{name}_") if _is_cut(stem[len(name) + 1 :], start_s)]
+        cuts = self._cuts.get((name, start_s), [])
         whole = [stem for stem in (name, f"Y{name}", self._by_title.get(name, "")) if stem in self._by_name]
         paths = [path for stem in cuts or whole for path in self._by_name[stem]]
-        in_label = [path for path in paths if label and _plain(label) in map(_plain, PurePosixPath(path).parts[:-1])]
-        chosen = in_label if len(paths) > 1 and in_label else paths
+        chosen = paths
+        if len(paths) > 1 and label:
+            chosen = [path for path in paths if _plain(label) in map(_plain, PurePosixPath(path).parts[:-1])] or paths
         if len(chosen) == 1:
             return Found(chosen[0], bool(cuts))
         if chosen:
@@ -120,22 +127,22 @@ class VideoFolder:
         names = [name] if start_s is None else [f"{name}_{int(start_s):06d}", f"{name}_{start_s:g}", name]
         return Found("", fault=f"no video is named {' or '.join(names)}", kind="missing")
 
-    def _beginning(self, prefix: str) -> list[str]:
-        first = bisect_left(self._names, prefix)
-        return self._names[first : bisect_left(self._names, prefix + "\U0010ffff")]
-
 
 def _is_inside(place: PurePosixPath) -> bool:
     return not place.is_absolute() and ".." not in place.parts
 
 
-def _is_cut(rest: str, start_s: float | None) -> bool:
-    """Whether what follows `ID_` in a file's name is the second at which a cut begins, `start_s` if that is known."""
-    found = _SECONDS.fullmatch(rest)
-    if found is None or start_s is None:
-        return found is not None
-    begins = float(found[1])
-    return begins == start_s or (found[2] is not None and begins == 1000 * start_s)
+def _cuts(stem: str) -> Iterator[tuple[str, set[float]]]:
+    """What the name of a file that is cut out may mean: a YouTube id, and the seconds at which it may begin.
+
+    Ids may hold `_` themselves: `a_30_40` is `a` from 30 (or 0.03) on, or `a_30` from 40 on.
+    """
+    before, _, last = stem.rpartition("_")
+    name, _, first = before.rpartition("_")
+    if _NUMBER.fullmatch(last):
+        yield before, {float(last)}
+        if _NUMBER.fullmatch(first):
+            yield name, {float(first), float(first) / 1000}
 
 
 def _plain(name: str) -> str:

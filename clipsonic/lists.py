@@ -7,7 +7,8 @@ A list is read in the form that its dataset is published in:
 * MUSIC, JSON: `{"videos": {"acoustic_guitar": ["youtube id", ...], ...}}`; whole videos, duets as two words;
 * CLIPSep's rows of both, CSV without header: `sound, folder of frames, number of frames, label`; the id is the sound's;
 * your own: CSV with header, or a JSON array of objects, of `video` (path below the folder) or `youtube_id`, and any of
-  `id`, `start_time`, `end_time` (seconds in the video), `caption`, `label`, `split`; other columns are not read.
+  `id`, `start_time`, `end_time` (seconds in the video, as a player counts), `caption`, `label`, `split`; other columns
+  are not read.
 
 Which file a YouTube id means is decided by `clipsonic.folder`. An item that has no file stays in the list with the
 reason, and is counted among what was skipped.
@@ -176,16 +177,16 @@ def read_lines(path: Path) -> list[Line]:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
             return _of_json(path, json.loads(text))
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+        reader = csv.reader(io.StringIO(text, newline=""))
+        rows = [(f"{path}, line {reader.line_num}", row) for row in reader if row]
     except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is neither CSV nor JSON in UTF-8 ({error})") from None
     if not rows:
         return []
-    header = [cell.strip() for cell in rows[0]]
+    header = [cell.strip() for cell in rows[0][1]]
     if "youtube_id" in header or "video" in header:
-        named = (dict(zip(header, row, strict=False)) for row in rows[1:])
-        return [_of_fields(f"{path}, row {number}", fields) for number, fields in enumerate(named, start=2)]
-    return [_of_row(f"{path}, row {number}", row) for number, row in enumerate(rows, start=1)]
+        return [_of_fields(where, dict(zip(header, row, strict=False))) for where, row in rows[1:]]
+    return [_of_row(where, row) for where, row in rows]
 
 
 def _of_json(path: Path, found: Any) -> list[Line]:

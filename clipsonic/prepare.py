@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -86,7 +86,7 @@ def prepare(
         OSError: a full disk; what is finished is kept.
     """
     place = place or Place()
-    columns, shards = _check(items), shards_of(items)
+    columns, shards = _check(items), shards_of(items, how)
     plan, part = _plan(folder, items, how), out.with_name(f".{out.name}.part")
     if (done := _finished(out, plan)) is not None:
         shutil.rmtree(part, ignore_errors=True)
@@ -128,8 +128,8 @@ def _plan(folder: Path, items: Sequence[Item], how: Preparation) -> dict[str, st
     """Everything that decides the data, by the name a user knows it by."""
     listed = hashlib.sha256()
     for item in items:
-        size = (folder / item.video).stat().st_size if item.fault is None else 0
-        listed.update(json.dumps([*asdict(item).values(), size]).encode())
+        size = os.stat(os.path.join(folder, item.video)).st_size if item.fault is None else 0
+        listed.update(json.dumps([*vars(item).values(), size]).encode())  # `asdict` copies, for seconds in long lists
     return {
         "list of videos": f"{len(items)}, sha256 {listed.hexdigest()}",
         "mel definition": json.dumps(how.mel.as_dict()),
@@ -146,7 +146,7 @@ def _finished(out: Path, plan: dict[str, str]) -> Prepared | None:
         return None
     if not (out / "prepared.json").is_file():
         raise ValueError(f"{out} is not empty: choose another --out, or remove it")
-    record = json.loads((out / "prepared.json").read_text())
+    record = json.loads((out / "prepared.json").read_text(encoding="utf-8"))
     if record["schema"] != SCHEMA:
         raise ValueError(f"{out} holds data of schema {record['schema']}: choose another --out, or remove it")
     _same(record["plan"], plan, f"{out} holds data prepared", "choose another --out")
@@ -167,10 +167,10 @@ def _claimed(part: Path, plan: dict[str, str], place: Place) -> Iterator[None]:
         mark = part / "plan.json"
         if mark.exists():
             remedy = "repeat its own command, remove that folder, or choose another --out"
-            _same(json.loads(mark.read_text()), plan, f"{part} holds an unfinished preparation", remedy)
+            _same(json.loads(mark.read_text(encoding="utf-8")), plan, f"{part} holds an unfinished preparation", remedy)
         else:
             mine = part / f".plan-{place.rank}.part"  # the ranks come at the same moment, with the same plan
-            mine.write_text(json.dumps({"schema": 1, **plan}, indent=1) + "\n")
+            mine.write_text(json.dumps({"schema": 1, **plan}, indent=1) + "\n", encoding="utf-8")
             os.replace(mine, mark)
         yield
 
@@ -229,8 +229,8 @@ def _finish(
         "made_with": {name: version(name) for name in _LIBRARIES},
     }
     _write(data / "prepared.json", record)
-    for stray in data.glob(".*.part"):
-        stray.unlink()
+    for stray in {*data.glob(".*.part"), *data.glob("*.arrow")} - {data / name for name in files}:
+        stray.unlink()  # half written, or shared out by an earlier version
     if out.exists():
         out.rmdir()
     os.replace(data, out)

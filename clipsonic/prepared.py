@@ -53,7 +53,7 @@ class PreparedData:
         """
         if not (folder / "prepared.json").is_file():
             raise ValueError(f"{folder} is not prepared data: run clipsonic prepare VIDEOS --out {folder}")
-        record = json.loads((folder / "prepared.json").read_text())
+        record = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
         if record["schema"] != SCHEMA:
             raise ValueError(
                 f"{folder} has schema {record['schema']}, this version reads {SCHEMA}: prepare the videos again"
@@ -61,8 +61,8 @@ class PreparedData:
         self.mel = MelConfig.from_dict(record["mel"])
         self.clip, self.clip_sha256, self.dim = record["clip"], record["clip_sha256"], int(record["clip_dim"])
         self.digest: str = record["digest"]
-        table = load_from_disk(str(folder)).with_format("arrow")
-        self._columns = {name: table.select_columns([name]) for name in table.column_names}
+        self._table = load_from_disk(str(folder)).data.table
+        self._columns: dict[str, _Column] = {}
         self._vectors: dict[str, _Vectors] = {}
         self.ids: list[str] = self._column("id", None).to_pylist()
 
@@ -106,6 +106,11 @@ class PreparedData:
         wanted = np.arange(len(self)) if rows is None else rows
         return self._picked(column, wanted, np.zeros(len(wanted)))
 
+    @property
+    def has_texts(self) -> bool:
+        """Whether the clips have captions or labels."""
+        return "clip_text" in self._table.column_names
+
     def captions(self, rows: Rows | None = None) -> list[str]:
         """The text of these rows, or of all, that `clip_text` encodes: the caption, or else "a photo of [label]".
 
@@ -115,27 +120,51 @@ class PreparedData:
         self._require("clip_text")
         count = len(self) if rows is None else len(rows)
         captions, labels = (
-            self._column(name, rows).to_pylist() if name in self._columns else [None] * count
+            self._column(name, rows).to_pylist() if name in self._table.column_names else [None] * count
             for name in ("caption", "label")
         )
         return [caption or prompt_of(label) for caption, label in zip(captions, labels, strict=True)]
 
     def _require(self, column: str) -> None:
-        if column not in self._columns:
+        if column not in self._table.column_names:
             raise ValueError(
                 f"these data have no {column}: prepare them with --captions CSV, or from a list with captions or labels"
             )
 
     def _picked(self, column: str, rows: Rows, choices: NDArray[np.float64]) -> Vectors:
         if column not in self._vectors:
-            self._vectors[column] = _Vectors(self._columns[column].data.column(column), self.dim)
+            self._vectors[column] = _Vectors(self._table.column(column), self.dim)
         return self._vectors[column].picked(rows, choices)
 
     def _column(self, name: str, rows: Rows | None) -> Any:
-        """One column of these rows, in their order, as one Arrow array."""
-        table = self._columns[name]
-        found = (table[:] if rows is None else table[rows.tolist()])[name].combine_chunks()
-        return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
+        """One column of these rows, in their order, as one Arrow array; or all of it, where it lies."""
+        if rows is None:
+            return self._table.column(name)
+        if name not in self._columns:
+            self._columns[name] = _Column(self._table.column(name))
+        return self._columns[name].picked(rows)
+
+
+class _Column:
+    """A column where it lies in the memory map, in as many parts as `prepare` wrote batches.
+
+    Arrow's own `take` would copy the whole column first.
+    """
+
+    def __init__(self, column: Any) -> None:
+        self._type = column.type
+        self._parts = [part for part in column.chunks if len(part)]
+        self._ends = np.cumsum([len(part) for part in self._parts])
+
+    def picked(self, rows: Rows) -> Any:
+        """These rows, copied into one Arrow array."""
+        parts = np.searchsorted(self._ends, rows, side="right")
+        firsts = np.insert(self._ends, 0, 0)[parts]
+        found = [
+            self._parts[part].slice(place, 1)
+            for part, place in zip(parts.tolist(), (rows - firsts).tolist(), strict=True)
+        ]
+        return pa.chunked_array(found, self._type).combine_chunks()
 
 
 class _Vectors:

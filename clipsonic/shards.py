@@ -91,9 +91,19 @@ class Record:
     skipped: list[dict[str, str]] = field(default_factory=list)
 
 
-def shards_of(items: Sequence[Item]) -> list[Shard]:
-    """The items in order, shared out: one each for the first few, then up to 8 shards, then up to 512."""
-    size = max(-(-len(items) // _SHARDS), min(8, -(-len(items) // 8)))
+def of_open_end(items: Sequence[Item], how: Preparation) -> bool:
+    """Whether an item may be a film of hundreds of clips: all of what goes on to its file's end are taken."""
+    return how.cut == "all" and any(item.end_s is None for item in items if item.fault is None)
+
+
+def shards_of(items: Sequence[Item], how: Preparation) -> list[Shard]:
+    """The items in order, shared out: one each for the first few, then up to 8 shards, then up to 512.
+
+    Items of open end are one a shard, up to 512: whole films are work enough to be shared, and to be lost.
+    """
+    size = -(-len(items) // _SHARDS)
+    if not of_open_end(items, how):
+        size = max(size, min(8, -(-len(items) // 8)))
     parts = [tuple(items[start : start + size]) for start in range(0, len(items), size)]
     return [Shard(index, len(parts), part) for index, part in enumerate(parts)]
 
@@ -161,7 +171,7 @@ def read_record(into: Path, shard: Shard) -> Record | None:
     path = into / "records" / f"{shard.name}.json"
     if not path.exists():
         return None
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     del found["schema"]
     return Record(**found)
 

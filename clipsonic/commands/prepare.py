@@ -10,9 +10,12 @@ from typing import Annotated, Final
 import typer
 
 from clipsonic.commands.console import Json, check_json, start_progress, tell
+from clipsonic.commands.course import is_first_process
 
 _CLIP_BYTES: Final = 3e9
 """Of a GPU's memory, for one worker's ViT-L/14 in float32 with a batch of pictures."""
+_VIDEOS_A_WORKER: Final = 16
+"""Fewer clips are done before a second process has started."""
 
 
 class Cut(StrEnum):
@@ -43,7 +46,7 @@ def prepare(
     device: Annotated[str, typer.Option(help="Where CLIP runs: cpu, or cuda.")] = "cpu",
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes, each with a CLIP. Default: by cores and videos; on cuda, one."),
+        typer.Option(min=1, help="Processes, each with a CLIP. Default: by cores, videos and a GPU's memory."),
     ] = None,
     json_file: Json = None,
 ) -> None:
@@ -61,6 +64,9 @@ def prepare(
     if videos.is_file():
         root = folder or videos.parent
         items = items_of_list(videos, root, split, trimmed)
+        if is_first_process():
+            there = sum(item.fault is None for item in items)
+            typer.echo(f"{len(items)} listed, {there} with a file", err=True)
     else:
         if given := [name for name, on in (("--folder", folder), ("--split", split), ("--trimmed", trimmed)) if on]:
             raise ValueError(
@@ -73,22 +79,30 @@ def prepare(
     from clipsonic.prepare import Place
     from clipsonic.prepare import prepare as run
     from clipsonic.preset import load_preset
+    from clipsonic.shards import of_open_end
 
     place = Place.of_environment()
     chosen = load_preset(preset)
     how = Preparation(chosen.mel, chosen.clip if clip is None else clip, fps, cut.value, _own(device))
+    worth = len(items) // (1 if of_open_end(items, how) else _VIDEOS_A_WORKER)
     with start_progress() as progress:
         task = progress.add_task("videos", total=None, visible=place.rank == 0)
+
+        def report(done: int, total: int) -> None:
+            if total == progress.tasks[0].total:
+                progress.update(task, completed=done)
+                return
+            said = "videos" if total == len(items) else "videos of one rank"
+            progress.reset(task, total=total, completed=done, description=said, found=done)
+
         counts = run(
             root,
             items,
             out,
             how,
-            workers=workers or _workers(len(items), how.device),
+            workers=workers or _workers(worth, how.device),
             place=place,
-            report=lambda done, total: progress.update(
-                task, completed=done, total=total, description="videos" if total == len(items) else "videos of one rank"
-            ),
+            report=report,
         )
     if counts is None:
         return
@@ -125,8 +139,8 @@ def _own(device: str) -> str:
     return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
 
 
-def _workers(videos: int, device: str) -> int:
-    """One a core, shared by the ranks of this machine; few videos are done before a second process has started.
+def _workers(worth: int, device: str) -> int:
+    """As many as the videos are worth, but at most one a core, shared by the ranks of this machine.
 
     On a GPU, at most as many as its free memory holds CLIPs.
     """
@@ -136,12 +150,12 @@ def _workers(videos: int, device: str) -> int:
 
         free, _ = torch.cuda.mem_get_info(device)
         most = min(most, int(0.8 * free / _CLIP_BYTES))
-    return max(1, min(most, videos // 16))
+    return max(1, min(most, worth))
 
 
 def _kinds(out: Path) -> str:
     """How many were skipped for what."""
     import json
 
-    kinds = json.loads((out / "prepared.json").read_text())["skipped_kinds"]
+    kinds = json.loads((out / "prepared.json").read_text(encoding="utf-8"))["skipped_kinds"]
     return ", ".join(f"{count} {kind}" for kind, count in kinds.items())

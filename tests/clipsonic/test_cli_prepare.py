@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from clipsonic.cli import run
+from clipsonic.commands.console import start_progress
 from clipsonic.commands.prepare import _workers
 from clipsonic.mel import LogMel
 from clipsonic.prepared import PreparedData
@@ -40,10 +41,11 @@ def test_what_was_skipped_is_said_by_kind(
     assert (tmp_path / "data" / "prepared.json").stat().st_mtime_ns == before
 
 
-def test_a_list_and_its_split(tmp_path: Path, videos: Path, how: list[str]) -> None:
+def test_a_list_and_its_split(tmp_path: Path, videos: Path, how: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "vggsound.csv"
     table.write_text('low,0,"low tone",train\nhigh,0,"high tone",test\ngone,7,"low tone",train\n')
     assert run(["prepare", str(table), "--folder", str(videos), "--split", "train", *how]) == 0
+    assert capsys.readouterr().err.splitlines()[0] == "2 listed, 1 with a file"  # before anything that takes long
     data = PreparedData(tmp_path / "data")
     assert data.ids == ["low_000000"] and data.captions() == ["a photo of low tone"]
     [line] = (tmp_path / "data" / "skipped.jsonl").read_text().splitlines()
@@ -108,6 +110,41 @@ def test_a_gpu_has_as_many_workers_as_its_memory_holds(monkeypatch: pytest.Monke
     assert found == [1, 3, 16] and _workers(1000, "cpu") == 16
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     assert _workers(1000, "cuda:0") == 2
+
+
+@pytest.mark.parametrize(("cut", "workers"), [("first", 1), ("all", 8)])
+def test_films_are_worth_a_process_each(
+    tmp_path: Path, videos: Path, preset_file: Path, monkeypatch: pytest.MonkeyPatch, cut: str, workers: int
+) -> None:
+    """Old mistake: by default, 24 films of an hour were prepared by one process."""
+    found: list[int] = []
+
+    def prepare(*_: object, workers: int, **__: object) -> None:
+        found.append(workers)
+
+    monkeypatch.setattr("clipsonic.prepare.prepare", prepare)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert run(["prepare", str(videos), "--out", str(tmp_path), "--preset", str(preset_file), "--cut", cut]) == 0
+    assert found == [workers]
+
+
+def test_the_bar_of_a_rank_starts_anew_when_it_waits_for_others(
+    tmp_path: Path, videos: Path, preset_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found done is where it starts: no time left is reckoned from it."""
+    shown: list[tuple[str, float, float | None]] = []
+    progress = start_progress()
+    monkeypatch.setattr("clipsonic.commands.prepare.start_progress", lambda: progress)
+
+    def prepare(*_: object, report: Callable[[int, int], None], **__: object) -> None:
+        for done, total in ((2, 4), (4, 4), (6, 8), (8, 8)):
+            report(done, total)
+            [task] = progress.tasks
+            shown.append((task.description, task.completed - task.fields["found"], task.total))
+
+    monkeypatch.setattr("clipsonic.prepare.prepare", prepare)
+    assert run(["prepare", str(videos), "--out", str(tmp_path), "--preset", str(preset_file)]) == 0
+    assert shown == [("videos of one rank", 0, 4), ("videos of one rank", 2, 4), ("videos", 0, 8), ("videos", 2, 8)]
 
 
 # Mistakes

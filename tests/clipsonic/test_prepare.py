@@ -83,13 +83,29 @@ def test_what_cannot_be_used_is_counted_and_named(prepared_folder: Path) -> None
     assert record["skipped_kinds"] == dict.fromkeys(["broken", "no picture", "no sound", "silent", "too short"], 1)
 
 
-def test_shards_follow_from_the_list_alone() -> None:
+def test_shards_follow_from_the_list_alone(how: Preparation) -> None:
     for count, sizes in {1: [1], 8: [1] * 8, 20: [3] * 6 + [2], 64: [8] * 8, 1000: [8] * 125}.items():
         items = [Item(str(k), f"{k}.mp4") for k in range(count)]
-        shards = shards_of(items)
+        shards = shards_of(items, how)
         assert [len(shard.items) for shard in shards] == sizes
         assert [item for shard in shards for item in shard.items] == items
-    assert len(shards_of([Item("x", "x.mp4")] * 200_000)) == 512
+    assert len(shards_of([Item("x", "x.mp4")] * 200_000, how)) == 512
+
+
+def test_a_film_of_many_clips_is_a_shard_of_its_own(how: Preparation) -> None:
+    """Old mistake: 24 films of an hour were eight shards of three, for eight workers at most."""
+    films, clips = ([Item(str(k), f"{k}.mp4", end_s=end) for k in range(64)] for end in (None, 10.0))
+    missing = [Item("gone", "", fault="listed twice", kind="listed twice")]
+    every = replace(how, cut="all")
+    for items, given, count in (
+        (films, every, 64),
+        (films[:24], every, 24),
+        (films * 16, every, 512),
+        (films * 16, how, 128),  # a clip each
+        (clips, every, 8),
+        (clips + missing, every, 9),
+    ):
+        assert len(shards_of(items, given)) == count
 
 
 def test_labels_become_texts(tmp_path: Path, videos: Path, how: Preparation) -> None:
@@ -301,6 +317,24 @@ def test_what_is_finished_is_kept(tmp_path: Path, many: Path, how: Preparation, 
     assert left(tmp_path) == ["data"]
 
 
+def test_shards_of_an_earlier_version_are_not_taken(
+    tmp_path: Path, many: Path, how: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes on with what was shared out otherwise begins anew, and nothing of it is left."""
+    items, every = items_of_folder(many), replace(how, cut="all")
+    with monkeypatch.context() as earlier:
+        earlier.setattr("clipsonic.prepare.shards_of", lambda items, _: shards_of(items, how))
+        with pytest.raises(StopError):
+            prepare(many, items, tmp_path / "data", every, report=stop_at(8))
+    assert "data-00000-of-00007.arrow" in left(tmp_path / ".data.part" / "data")
+    seen: list[tuple[int, int]] = []
+    for name in ("data", "fresh"):
+        prepare(many, items, tmp_path / name, every, report=lambda *at: seen.append(at))
+    assert [at for at in seen if at[0] == 0] == [(0, 20)] * 2
+    assert content(tmp_path / "data") == content(tmp_path / "fresh")
+    assert "data-00000-of-00020.arrow" in left(tmp_path / "data")
+
+
 def test_another_command_is_refused(tmp_path: Path, many: Path, how: Preparation, whole: Path) -> None:
     out = tmp_path / "data"
     with pytest.raises(StopError):
@@ -426,10 +460,10 @@ def test_torchrun_and_three_workers_give_the_same(
     tmp_path: Path, many: Path, how: Preparation, whole: Path, preset_file: Path
 ) -> None:
     given = ["prepare", many, "--preset", preset_file, "--clip", how.clip, "--fps", 4]
-    ranks = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "--no-python"]
+    ranks = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "clipsonic"]
     command = shutil.which("clipsonic") or str(Path(sys.executable).with_name("clipsonic"))
     for name, line in {
-        "ranks": [*ranks, command, *given, "--workers", 1],
+        "ranks": [*ranks, *given, "--workers", 2],
         "workers": [command, *given, "--workers", 3],
     }.items():
         arguments = [str(each) for each in (*line, "--out", tmp_path / name)]
