@@ -58,7 +58,7 @@ def _lock(path: Path, folder: Path) -> IO[str]:
     tries = 0
     while True:
         tries += 1
-        file = path.open("w")
+        file = path.open("w", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(file, path) or tries == _TRIES:  # some file systems never say that two are one

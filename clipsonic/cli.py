@@ -1,15 +1,18 @@
 """The `clipsonic` command. Torch is imported inside the commands, so `--help` needs none.
 
 Results go to stdout, progress and notes to stderr. Exit codes: 0 good, 2 usage or bad input, 130 stopped. An error is
-one line; `--debug`, anywhere, shows where it came from. The commands are in commands/.
+one line, also where memory does not suffice; `--debug`, anywhere, shows where it came from. The commands are in
+commands/.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Final
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -17,6 +20,14 @@ from typer.exceptions import Abort, TyperException
 from clipsonic.commands import generate, info, prepare, train, train_prior, weights
 
 INTERRUPTED = 130
+_LESS_MEMORY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "prepare": "repeat it with fewer --workers (1 is the fewest)",
+        "train": "repeat it with a smaller --micro-batch (1 is the smallest), or --activation-checkpointing",
+        "train-prior": "repeat it with a preset of your own that has a smaller micro_batch in [training]",
+        "generate": "repeat it with a smaller --batch-size (1 is the smallest), or --device cpu",
+    }
+)
 app = typer.Typer(
     name="clipsonic",
     help="CLIPSonic: train on unlabeled videos, generate sound from images and texts.",
@@ -73,6 +84,18 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _fail(str(error), 2)
+    except (MemoryError, RuntimeError) as error:  # torch's own is a RuntimeError, and so is cuBLAS's
+        if debug or not _is_out_of_memory(error):
+            raise
+        asked = re.search(r"allocate [\d.]+ \w+", str(error))
+        remedy = next((_LESS_MEMORY[word] for word in arguments if word in _LESS_MEMORY), "--debug shows where")
+        return _fail(f"out of memory{f' (could not {asked[0]})' if asked else ''}: {remedy}", 2)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """By what it says: the classes are torch's, which is not imported here."""
+    signs = ("out of memory", "can't allocate memory", "_ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
 def _fail(message: str, code: int) -> int:

@@ -67,9 +67,12 @@ def find_model_folder(source: str | Path, revision: str | None = None) -> Path:
     except Exception as error:  # the hub's errors have no common class below it
         if not type(error).__module__.startswith(("huggingface_hub", "httpx")) and not isinstance(error, OSError):
             raise
+        which, fetching = "", f"clipsonic weights fetch --model {source}"
+        if revision is not None:
+            which, fetching = f" at revision {revision}", f"hf download {source} --revision {revision}"
         raise ValueError(
-            f"{source} is no folder here, and as a repository of the hub it is not in the cache; "
-            f"to fetch it, type: clipsonic weights fetch --model {source}"
+            f"{source} is no folder here, and as a repository of the hub it is not in the cache{which}; "
+            f"to fetch it, type: {fetching}"
         ) from error
 
 

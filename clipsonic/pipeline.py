@@ -1,6 +1,6 @@
 """`CLIPSonicPipeline`: from a query, by a route, to a condition, to a log-mel spectrogram, to a sound.
 
-Routes (Dong et al. 2023, sec. 1.3 of the reference digest): `image` (IQ) uses the CLIP image embedding of a frame;
+Routes (Dong et al. 2023; in brackets the names of its results): `image` (IQ) uses the CLIP image embedding of a frame;
 `text` (ZS) puts the CLIP text embedding in its place; `text+prior-pd` and `text+prior-sd` first turn it into an image
 embedding with a diffusion prior trained on image-caption pairs without sound (PD) or on the captions of the audio
 training set (SD); `text+shift` moves it by the difference of the two modalities' means, which needs no training and is
@@ -370,6 +370,12 @@ class CLIPSonicPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers i
     def log_mel(self, samples: Vectors) -> Vectors:
         """Samples (items, time) at the model's rate to log-mel (items, bands, frames)."""
         return np.asarray(self.log_mel_of(torch.from_numpy(samples)).numpy())
+
+    def with_prior_pd(self, prior: PriorTransformer, record: PriorRecord) -> CLIPSonicPipeline:
+        """The same model with another prior for `text+prior-pd`; this one stays as it is."""
+        made = CLIPSonicPipeline(self.unet, self.scheduler, prior.to(self.device), self.prior_sd, self.what.as_dict())
+        made.prior_records = {**self.prior_records, "pd": record}
+        return made
 
     def with_settings(self, *, guidance_scale: float, steps: int) -> CLIPSonicPipeline:
         """The same network with another default guidance scale and number of steps, for saving."""

@@ -136,7 +136,7 @@ def condition_dim(preset: Preset) -> int:
 
     folder = MICRO_FOLDER if preset.clip == "micro" else Path(preset.clip)
     if (config := folder / "open_clip_config.json").is_file():
-        return int(json.loads(config.read_text())["model_cfg"]["embed_dim"])
+        return int(json.loads(config.read_text(encoding="utf-8"))["model_cfg"]["embed_dim"])
     if (known := open_clip.get_model_config(preset.clip.split("/")[0])) is None:
         raise ValueError(f"CLIP {preset.clip!r} of the preset is neither micro, a folder, nor known to open_clip")
     return int(known["embed_dim"])

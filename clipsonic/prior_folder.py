@@ -99,7 +99,7 @@ def read_record(folder: Path) -> PriorRecord:
         told = f"type {folder / 'prior'}" if is_run else "clipsonic train-prior writes such a folder"
         raise ValueError(f"{folder} holds no prior: {RECORD} is missing ({told})")
     try:
-        values = json.loads((folder / RECORD).read_text())
+        values = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if values.pop("schema") != 1:
             raise ValueError("its schema is not 1")
         means = {key: tuple(values[key]) for key in ("image_mean", "text_mean")}
@@ -158,7 +158,7 @@ def attach_prior(model: Path, prior: Path, role: Role) -> None:
     what = check_model_folder(model)
     record = read_record(prior)
     load_prior(prior)
-    index = json.loads((model / INDEX).read_text())
+    index = json.loads((model / INDEX).read_text(encoding="utf-8"))
     name = f"prior_{role}"
     if index.get(name, [None])[0] is not None:
         if _same_bytes(prior, model / name):

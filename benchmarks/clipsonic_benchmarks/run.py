@@ -112,7 +112,7 @@ def claimed(request: Request) -> Iterator[None]:
         BenchmarkError: another process holds it.
     """
     request.folder.mkdir(parents=True, exist_ok=True)
-    with (request.folder / f".{request.name}.lock").open("w") as lock:
+    with (request.folder / f".{request.name}.lock").open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

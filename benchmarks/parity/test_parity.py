@@ -129,8 +129,10 @@ def laions_clap(source: str, folder: Path) -> Network:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = [chr(byte) for byte in printable] + [chr(256 + index) for index in range(256 - len(printable))]
     tokens = ["<s>", "<pad>", "</s>", "<unk>", *letters, *(f"filler{index}" for index in range(59)), "<mask>"]
-    (path.parent / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
-    (path.parent / "merges.txt").write_text("#version: 0.2\n")
+    (path.parent / "vocab.json").write_text(
+        json.dumps({token: index for index, token in enumerate(tokens)}), encoding="utf-8"
+    )
+    (path.parent / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
     load_state(network, state, path)
 
     def peers() -> object:

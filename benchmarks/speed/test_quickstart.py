@@ -23,7 +23,7 @@ def _run(out: Path) -> dict[str, float]:
     command = [sys.executable, "-c", "from clipsonic_benchmarks.cli import main; main()"]
     asked = ["run", "quickstart", "--n", str(ITEMS), "--out", str(out), "--json", str(out / "record.json")]
     subprocess.run([*command, *asked], check=True)
-    seconds: dict[str, float] = json.loads((out / "record.json").read_text())["seconds"]
+    seconds: dict[str, float] = json.loads((out / "record.json").read_text(encoding="utf-8"))["seconds"]
     return seconds
 
 

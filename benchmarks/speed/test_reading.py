@@ -39,7 +39,7 @@ def write_data(folder: Path) -> PreparedData:
     raw.unlink()
     mel = load_preset("base").mel.as_dict()
     known = {"schema": SCHEMA, "mel": mel, "clip": "none", "clip_sha256": "", "clip_dim": DIM, "digest": ""}
-    (folder / "prepared.json").write_text(json.dumps(known))
+    (folder / "prepared.json").write_text(json.dumps(known), encoding="utf-8")
     return PreparedData(folder)
 
 

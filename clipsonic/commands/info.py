@@ -60,11 +60,35 @@ def info(
 
 
 def _tell_data(folder: Path, json_file: str | None) -> None:
+    import json
+
     from clipsonic.prepared import PreparedData
 
     data = PreparedData(folder)
-    record: dict[str, object] = {"rows": len(data), "clip": data.clip, "mel": data.mel.as_dict()}
-    tell(json_file, record, f"{len(data)} clip{'s' * (len(data) != 1)}, CLIP {data.clip}\n{_mel_line(data.mel)}")
+    made, shape = (
+        json.loads((folder / name).read_text(encoding="utf-8")) for name in ("prepared.json", "dataset_info.json")
+    )
+    texts = [name for name in ("caption", "label") if name in shape["features"]]
+    counts = {
+        "skipped": ", ".join(f"{count} {kind}" for kind, count in made.get("skipped_kinds", {}).items()) or "none",
+        "padded with silence": made.get("padded"),
+        "texts": " and ".join(texts) or "none",
+        "texts longer than CLIP's context": made.get("cut_texts"),
+        "digest": data.digest,
+    }
+    lines = [f"{len(data)} clip{'s' * (len(data) != 1)}, CLIP {data.clip}", _mel_line(data.mel)]
+    lines += [f"{what}: {value}" for what, value in counts.items() if value is not None]
+    record = {
+        "rows": len(data),
+        "clip": data.clip,
+        "mel": data.mel.as_dict(),
+        "skipped": made.get("skipped_kinds", {}),
+        "padded": made.get("padded"),
+        "texts": texts,
+        "cut_texts": made.get("cut_texts"),
+        "digest": data.digest,
+    }
+    tell(json_file, record, "\n".join(lines))
 
 
 def _tell_prior(folder: Path, json_file: str | None) -> None:

@@ -35,7 +35,6 @@ def list_weights(json_file: Json = None) -> None:
 @app.command("fetch")
 def fetch_weights(
     name: Annotated[str, typer.Argument(help="A name of `weights list`, or ARCHITECTURE/TAG of open_clip.")],
-    revision: Annotated[str | None, typer.Option(help="Commit or branch of the repository. [default: main]")] = None,
     model: Annotated[
         bool, typer.Option("--model", help="The name is a hub repository, owner/name, that holds a model folder.")
     ] = False,
@@ -48,5 +47,5 @@ def fetch_weights(
     from clipsonic.weights.fetch import fetch, fetch_model
 
     check_json(json_file)
-    place = fetch_model(name, revision) if model else fetch(name, revision)
+    place = fetch_model(name) if model else fetch(name)
     tell(json_file, {"name": name, "path": str(place)}, f"{name} is in {place}")

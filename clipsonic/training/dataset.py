@@ -130,7 +130,7 @@ def conditioning_of(data: TrainingSet, standardise: bool) -> Conditioning:
 def read_conditioning(path: Path, data: TrainingSet) -> Conditioning | None:
     """What `write_conditioning` kept of a standardised set, or None if it is of another or cannot be read."""
     try:
-        kept = json.loads(path.read_text())
+        kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["digest"] != data.digest:
             return None
         return Conditioning(int(kept["dim"]), float(kept["scale"]), tuple(float(m) for m in kept["mean"]))

@@ -42,7 +42,7 @@ Listener = Callable[[Report], None]
 def read_log(run: Path) -> list[dict[str, Any]]:
     """The lines of a run's log, which may be missing, but for a last one that a kill has torn."""
     file = run / "log.jsonl"
-    text = file.read_text() if file.is_file() else ""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
@@ -73,7 +73,7 @@ class RunLog:
         self._curves.flush()
 
     def _append(self, line: dict[str, Any]) -> None:
-        with self._file.open("a") as file:
+        with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def _draw(self, line: dict[str, Any]) -> None:

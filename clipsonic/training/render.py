@@ -45,9 +45,9 @@ def render(pipeline: CLIPSonicPipeline, prompts: Prompts, seed: int, folder: Pat
     """Write `ID.wav` and `ID.png` of every prompt into `folder`; ids are quoted as in addresses on the web."""
     ids = list(prompts)
     made = pipeline.generate(np.stack([prompts[name] for name in ids]), ids, seed=seed, batch_size=len(ids))
-    for name, samples, log_mel in zip(ids, made.samples, made.log_mel, strict=True):
+    for name, samples, log_mel, gain in zip(ids, made.samples, made.log_mel, made.gain, strict=True):
         stem = folder / quote(name, safe=" ")
-        write_wav(stem.with_name(f"{stem.name}.wav"), samples, made.rate_hz)
+        write_wav(stem.with_name(f"{stem.name}.wav"), samples, made.rate_hz, gain)
         write_picture(stem.with_name(f"{stem.name}.png"), log_mel, pipeline.what.mel)
 
 

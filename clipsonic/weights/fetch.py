@@ -1,6 +1,7 @@
 """Weights of others, fetched once from their hub into its cache, where everything else finds them without a network.
 
-An interrupted fetch goes on with the same command. What is whole is not fetched again.
+An interrupted fetch goes on with the same command. What is whole is not fetched again. What is fetched is the branch
+that is found later, the repository's own: a name says nothing of a revision, so there is none to ask for.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def cached_clip(name: str) -> Path | None:
     return None
 
 
-def fetch(name: str, revision: str | None = None) -> Path:
+def fetch(name: str) -> Path:
     """Fetch the files of a name of `PUBLISHED`, or of an open_clip model `ARCHITECTURE/TAG`; return where they lie.
 
     Raises:
@@ -88,10 +89,10 @@ def fetch(name: str, revision: str | None = None) -> Path:
             "and ARCHITECTURE/TAG of open_clip, for example ViT-L-14/openai"
         )
     with _one_line(name):
-        return _fetch_clip(name) if name not in PUBLISHED else _fetch_published(PUBLISHED[name], revision)
+        return _fetch_clip(name) if name not in PUBLISHED else _fetch_published(PUBLISHED[name])
 
 
-def fetch_model(name: str, revision: str | None = None) -> Path:
+def fetch_model(name: str) -> Path:
     """Fetch the model folder that a hub repository `owner/name` holds; return where it lies.
 
     Raises:
@@ -102,7 +103,7 @@ def fetch_model(name: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     with _one_line(name):
-        return Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
 
 
 @contextmanager
@@ -118,10 +119,10 @@ def _one_line(name: str) -> Iterator[None]:
         ) from error
 
 
-def _fetch_published(published: Published, revision: str | None) -> Path:
+def _fetch_published(published: Published) -> Path:
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(published.repository, revision=revision, allow_patterns=list(published.files)))
+    return Path(snapshot_download(published.repository, allow_patterns=list(published.files)))
 
 
 def _fetch_clip(name: str) -> Path:

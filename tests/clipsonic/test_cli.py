@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,6 +160,59 @@ def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     with pytest.raises(Abort, match="stopped after step 4 of 9") as caught, show_training(how):
         raise Stopped("stopped after step 4 of 9")
     assert stopped(caught.value) == "error: stopped after step 4 of 9: repeat the command to go on"
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        (("prepare", "{videos}", "--out", "x"), "repeat it with fewer --workers (1 is the fewest)"),
+        (("train", "micro", "--data", "x", "--out", "y"), "a smaller --micro-batch (1 is the smallest), or --act"),
+        (("train-prior", "micro", "--data", "x", "--out", "y"), "that has a smaller micro_batch in [training]"),
+        (("generate", "micro", "--text", "train", "--out", "x.wav"), "a smaller --batch-size (1 is the smallest), or"),
+        (("info", "base"), "--debug shows where"),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, videos: Path, command: tuple[str, ...], remedy: str
+) -> None:
+    """Old mistake: a traceback, since torch's own error is a RuntimeError."""
+    words = [word.format(videos=videos) for word in command]
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has 9.")
+
+    def full(*_: object) -> None:
+        raise error
+
+    for place in ("preset.load_preset", "prior_preset.load_prior_preset", "commands.generate.find_model"):
+        monkeypatch.setattr(f"clipsonic.{place}", full)
+    line = refused(*words)
+    assert line.startswith("error: out of memory (could not allocate 20.00 GiB): ") and remedy in line
+    with pytest.raises(torch.OutOfMemoryError):
+        run([*words, "--debug"])
+    error = RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
+    assert refused(*words).startswith("error: out of memory: ")
+    error = RuntimeError("shapes do not match")  # a defect of the program, which is not hidden
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(words)
+
+
+@pytest.mark.parametrize("allocate", [torch.empty, np.empty])
+def test_a_cpu_has_too_little_memory_too(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, allocate: Callable[[int], object]
+) -> None:
+    monkeypatch.setattr("clipsonic.commands.generate.find_model", lambda _: allocate(2**58))
+    line = refused("generate", "micro", "--text", "a", "--out", "x.wav")
+    assert line.startswith("error: out of memory (could not allocate ") and "--batch-size" in line
+
+
+def test_a_locale_decides_nothing(tmp_path: Path) -> None:
+    """Old mistake: texts were written as the locale has it, and the manifest, written last, failed in ASCII."""
+    code = (
+        "import locale, pathlib, clipsonic.sounds; assert locale.getencoding() != 'UTF-8';"
+        "clipsonic.sounds.replace_text(pathlib.Path('manifest.csv'), 'eine M\\xf6we')"
+    )
+    ascii_alone = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=ascii_alone, check=True)
+    assert (tmp_path / "manifest.csv").read_bytes() == "eine Möwe".encode()
 
 
 def test_debug_shows_the_traceback() -> None:

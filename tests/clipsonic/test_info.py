@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from clipsonic.cli import run
+from clipsonic.prepared import PreparedData
 from clipsonic.preset import read_provenance
 from clipsonic.prior import build_prior
 from clipsonic.prior_folder import PriorRecord, save_prior
@@ -68,6 +69,17 @@ def test_a_file_of_ones_own(asked: Ask, preset_file: Path) -> None:
 def test_prepared_data(asked: Ask, prepared_folder: Path) -> None:
     found = asked(prepared_folder)
     assert found["rows"] == 3 and found["mel"]["bands"] == 16
+    kinds = ("broken", "no picture", "no sound", "silent", "too short")
+    assert found["skipped"] == dict.fromkeys(kinds, 1)
+    digest = PreparedData(prepared_folder).digest
+    assert (found["padded"], found["texts"], found["cut_texts"], found["digest"]) == (0, ["caption"], 0, digest)
+    assert found["lines"][2:] == [
+        "skipped: 1 broken, 1 no picture, 1 no sound, 1 silent, 1 too short",
+        "padded with silence: 0",
+        "texts: caption",
+        "texts longer than CLIP's context: 0",
+        f"digest: {digest}",
+    ]
 
 
 def test_a_mel_is_told_in_plain_words(asked: Ask, prepared_folder: Path, model_folder: Path) -> None:

@@ -221,7 +221,7 @@ def test_a_prior_is_sampled_as_it_says(
     assert asked == [(1.5, 7, 2), (3.0, 5, 1), (1.5, 7, 2), (what.prior_guidance_scale, what.prior_steps, 1)]
 
 
-@pytest.mark.parametrize("change", [{"steps": 0}, {"samples": 1.5}, {"guidance_scale": float("nan")}])
+@pytest.mark.parametrize("change", [{"steps": 0}, {"steps": 1000}, {"samples": 1.5}, {"guidance_scale": float("nan")}])
 def test_a_sampling_that_cannot_be_is_refused(prior: Path, record: PriorRecord, change: dict[str, Any]) -> None:
     values = json.loads((prior / "prior.json").read_text()) | change
     (prior / "prior.json").write_text(json.dumps(values))

@@ -53,6 +53,13 @@ def test_the_commands_run(place: Path, monkeypatch: pytest.MonkeyPatch, title: s
     assert named and all((place / name).exists() for name in named)
 
 
+def test_the_map_of_the_source_names_each_module_once() -> None:
+    root = Path(__file__).parents[2] / "clipsonic"
+    files = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if not path.stem.startswith("__")}
+    named = re.findall(r"^(\S+\.py) {2,}\S", section("Reading the source"), re.MULTILINE)
+    assert sorted(named) == sorted(name for name in files if not name.startswith("commands/"))
+
+
 @pytest.mark.parametrize("title", ["Generate", "Python"])
 def test_the_python_runs(place: Path, monkeypatch: pytest.MonkeyPatch, title: str) -> None:
     monkeypatch.chdir(place)

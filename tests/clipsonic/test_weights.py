@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from clipsonic.cli import run
 from clipsonic.karlo import PARTS
+from clipsonic.model_folder import find_model_folder
 from clipsonic.preset import load_preset, preset_names
 from clipsonic.vocoders import VOCODERS
 from clipsonic.weights.fetch import CLIPS, PUBLISHED, cached_folder, fetch
@@ -25,15 +27,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def put(cache: Path, repository: str, *files: str) -> Path:
-    """A repository in the hub's cache, as its client leaves it."""
+def put(cache: Path, repository: str, *files: str, branch: str = "main") -> Path:
+    """A branch of a repository in the hub's cache, as its client leaves it."""
     root = cache / f"models--{repository.replace('/', '--')}"
     snapshot = root / "snapshots" / "abc"
     for file in files:
         (snapshot / file).parent.mkdir(parents=True, exist_ok=True)
         (snapshot / file).write_text("{}")
     (root / "refs").mkdir(exist_ok=True)
-    (root / "refs" / "main").write_text("abc")
+    (root / "refs" / branch).write_text("abc")
     return snapshot
 
 
@@ -56,30 +58,74 @@ def test_a_cache_is_looked_into_without_a_network(cache: Path) -> None:
 
 
 def test_fetching_asks_for_the_files_that_are_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[tuple[str, str | None, list[str]]] = []
+    asked: list[tuple[str, list[str]]] = []
 
-    def download(name: str, revision: str | None, allow_patterns: list[str]) -> str:
-        asked.append((name, revision, allow_patterns))
+    def download(name: str, allow_patterns: list[str]) -> str:
+        asked.append((name, allow_patterns))
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert fetch(BIGVGAN) == tmp_path and fetch("karlo", "v1") == tmp_path
-    assert asked[0] == ("nvidia/bigvgan_v2_24khz_100band_256x", None, ["config.json", "bigvgan_generator.pt"])
-    assert asked[1] == (PUBLISHED["karlo"].repository, "v1", [f"{part}/*" for part in PARTS])
+    assert fetch(BIGVGAN) == tmp_path and fetch("karlo") == tmp_path
+    assert asked[0] == ("nvidia/bigvgan_v2_24khz_100band_256x", ["config.json", "bigvgan_generator.pt"])
+    assert asked[1] == (PUBLISHED["karlo"].repository, [f"{part}/*" for part in PARTS])
 
 
-def test_a_model_folder_is_fetched_when_asked(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refused: Callable[..., str]
+FILES = {
+    PUBLISHED[BIGVGAN].repository: PUBLISHED[BIGVGAN].files,
+    PUBLISHED["karlo"].repository: tuple(f"{part}/config.json" for part in PARTS),
+    "someone/clipsonic": ("model_index.json", "unet/config.json"),
+}
+
+
+@pytest.fixture
+def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that has `FILES`, at any branch, and is reached by the client that reads its cache."""
+    look = huggingface_hub.snapshot_download
+
+    def download(name: str, *, revision: str | None = None, local_files_only: bool = False, **how: Any) -> str:
+        if local_files_only:
+            return look(name, revision=revision, local_files_only=True, **how)
+        return str(put(cache, name, *FILES[name], branch=revision or "main"))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("words", "find"),
+    [
+        ((BIGVGAN,), lambda: cached_folder(BIGVGAN)),
+        (("karlo",), lambda: cached_folder("karlo")),
+        (("--model", "someone/clipsonic"), lambda: find_model_folder("someone/clipsonic")),
+    ],
+)
+def test_what_is_fetched_is_what_is_found(
+    words: tuple[str, ...], find: Callable[[], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[tuple[str, str | None, list[str]]] = []
+    assert run(["weights", "fetch", *words, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["path"] == str(find())
 
-    def download(name: str, revision: str | None = None, allow_patterns: list[str] | None = None) -> str:
-        asked.append((name, revision, allow_patterns or []))
-        return str(tmp_path)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert run(["weights", "fetch", "--model", "someone/clipsonic", "--revision", "v2"]) == 0
-    assert asked == [("someone/clipsonic", "v2", ["*.json", "*.safetensors"])]
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("words", [(BIGVGAN,), ("karlo",), ("--model", "someone/clipsonic"), ("ViT-L-14/openai",)])
+def test_there_is_no_revision_that_nothing_would_find(refused: Refused, cache: Path, words: tuple[str, ...]) -> None:
+    """Old mistake: a revision was fetched, or for a CLIP left out without a word, and the name went on to mean main."""
+    assert "No such option: --revision" in refused("weights", "fetch", *words, "--revision", "v1")
+    put(cache, PUBLISHED[BIGVGAN].repository, *PUBLISHED[BIGVGAN].files, branch="v1")  # by the hub's own client
+    assert cached_folder(BIGVGAN) is None
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_revision_of_a_model_is_found_by_python(cache: Path) -> None:
+    folder = put(cache, "someone/clipsonic", *FILES["someone/clipsonic"], branch="v2")
+    assert find_model_folder("someone/clipsonic", "v2") == folder
+    with pytest.raises(ValueError, match="in the cache; .*type: clipsonic weights fetch --model someone/clipsonic$"):
+        find_model_folder("someone/clipsonic")
+    with pytest.raises(ValueError, match="at revision v3; .*type: hf download someone/clipsonic --revision v3$"):
+        find_model_folder("someone/clipsonic", "v3")
+
+
+def test_a_model_is_named_as_its_repository(refused: Refused) -> None:
     assert "'clipsonic' is no hub repository" in refused("weights", "fetch", "--model", "clipsonic")
 
 

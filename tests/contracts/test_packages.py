@@ -68,6 +68,25 @@ def imports(tree: ast.AST) -> set[str]:
     return names | {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
 
 
+def texts_of_the_locale(tree: ast.AST) -> list[str]:
+    """Texts that are read or written in whatever encoding the locale has: ruff's PLW1514 sees some of them only."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            mode = node.args[0] if node.args else ast.Constant("r")  # of a Path's open; others have a file first
+            opened = node.func.attr == "open" and isinstance(mode, ast.Constant) and "b" not in str(mode.value)
+            said = "encoding" in {keyword.arg for keyword in node.keywords}
+            if (opened or node.func.attr in ("read_text", "write_text")) and not said:
+                found.append(ast.unparse(node))
+    return found
+
+
+def test_a_text_of_the_locale_is_seen() -> None:
+    seen = 'p.read_text(); q.write_text(t); (p / "x").open("a"); p.open(); p.open(newline="")'
+    fine = 'p.read_text(encoding="utf-8"); p.open("rb"); p.open("w", encoding="utf-8"); av.open(str(p), "w")'
+    assert len(texts_of_the_locale(ast.parse(seen))) == 5 and texts_of_the_locale(ast.parse(fine)) == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_module_keeps_the_rules(path: Path) -> None:
     text = path.read_text()
@@ -77,6 +96,7 @@ def test_a_module_keeps_the_rules(path: Path) -> None:
     assert path.name not in ("utils.py", "helpers.py", "common.py", "misc.py")
     assert "print" not in calls(tree), "libraries do not print"
     assert not {"pickle", "dill", "joblib"} & imports(tree)
+    assert not texts_of_the_locale(tree), "say encoding="
     assert not {"torch.save", "np.random.seed", "torch.set_grad_enabled", "warnings.filterwarnings"} & calls(tree)
     if "torch.load" in calls(tree):
         assert text.count("torch.load(") == text.count("weights_only=True")

@@ -125,21 +125,20 @@ def write_corpus(
 def _claim(out: Path, split: str, seed: int) -> None:
     """Refuse to mix two corpora: the seed and split that a folder belongs to are written before its first video."""
     mark, owner = out / "corpus.txt", f"microworld split={split} seed={seed}\n"
-    if mark.exists() and mark.read_text() != owner:
-        raise ValueError(
-            f"{out} already holds {mark.read_text().strip()!r}, not {owner.strip()!r}; choose another --out"
-        )
+    found = mark.read_text(encoding="utf-8") if mark.exists() else owner
+    if found != owner:
+        raise ValueError(f"{out} already holds {found.strip()!r}, not {owner.strip()!r}; choose another --out")
     if not mark.exists() and out.is_dir() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty and holds no corpus; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     partial_path = mark.with_name(f".{mark.name}.{os.getpid()}.part")
-    partial_path.write_text(owner)
+    partial_path.write_text(owner, encoding="utf-8")
     os.replace(partial_path, mark)
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
     partial_path = path.with_name(f".{path.name}.part")
-    with partial_path.open("w", newline="") as file:
+    with partial_path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)

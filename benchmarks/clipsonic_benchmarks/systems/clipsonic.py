@@ -73,7 +73,7 @@ def model_identity(folder: Path) -> dict[str, str | int | float | None]:
         BenchmarkError: a folder whose `model_index.json` cannot be used.
     """
     try:
-        settings = json.loads((folder / "model_index.json").read_text())["settings"]
+        settings = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["settings"]
     except (KeyError, json.JSONDecodeError) as error:
         raise BenchmarkError(
             f"{folder / 'model_index.json'} is not a CLIPSonic's ({error}); make it with clipsonic train"
@@ -87,7 +87,7 @@ def prior_sampling(folder: Path, prior: str | None) -> dict[str, str | int | flo
     """How a model folder's prior is sampled where its `prior.json` says so, which goes before the settings."""
     if prior is None or not (record := folder / prior / "prior.json").is_file():
         return {}
-    told = json.loads(record.read_text())
+    told = json.loads(record.read_text(encoding="utf-8"))
     return {f"prior_{key}": told[key] for key in ("guidance_scale", "steps", "samples")}
 
 

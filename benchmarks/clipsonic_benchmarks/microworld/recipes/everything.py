@@ -134,7 +134,7 @@ class Workshop:
             report = {"schema": 1, **run(), "wall_seconds": round(time.monotonic() - started, 1)}
             write_json(done, report)
             self.say(f"{name}: {json.dumps(report)}")
-        loaded: dict[str, Any] = json.loads(done.read_text())
+        loaded: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
         return loaded
 
     def train_clip(self) -> dict[str, Any]:
@@ -248,7 +248,7 @@ class Workshop:
         generators.train_generator(
             self.preset, shown, seed, run, lambda told: self.say(f"{name}: step {told.step} loss {told.loss:.4f}")
         )
-        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+        last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
         return {"seconds": last["seconds"], "steps": last["step"], "seed": seed}
 
     def check_generator(self, name: str) -> dict[str, Any]:
@@ -341,7 +341,7 @@ def new_workshop(
     wanted = json.loads(json.dumps({"recipe": asdict(recipe), "preset": asdict(chosen), "seed": seed}))
     mark = work / "recipe.json"
     if mark.exists():
-        found = json.loads(mark.read_text())
+        found = json.loads(mark.read_text(encoding="utf-8"))
         differs = [key for key in ("recipe", "preset", "seed") if found[key] != wanted[key]]
         if differs:
             raise ValueError(f"{work} belongs to another {' and '.join(differs)}: choose another --work")

@@ -61,9 +61,9 @@ def save_model_folder(model: CLIPSonicPipeline, out: Path) -> None:
         if part is not None:
             part.float()
     for config in partial.glob("*/config.json"):
-        known = json.loads(config.read_text())
+        known = json.loads(config.read_text(encoding="utf-8"))
         known.pop("_name_or_path", None)  # diffusers notes where a part was loaded from: a folder of this machine
-        config.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+        config.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial, out)
 

@@ -53,7 +53,9 @@ def _cut_log(log: Path, step: int) -> None:
     """Drop reports of steps that were lost with a killed process: they are taken, and reported, again."""
     if log.exists():
         kept = [
-            line for line in log.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step
+            line
+            for line in log.read_text(encoding="utf-8").splitlines()
+            if line.endswith("}") and json.loads(line)["step"] <= step
         ]
         write_bytes(log, "".join(f"{line}\n" for line in kept).encode())
 
@@ -91,7 +93,7 @@ def fit(module: torch.nn.Module, loss: BatchLoss, schedule: Schedule, run: Path)
         step += 1
         if step % schedule.report_every == 0 or step == schedule.steps:
             seconds = time.monotonic() - started
-            with (run / "log.jsonl").open("a") as log:
+            with (run / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(
                     json.dumps({"schema": 1, "step": step, "loss": float(value.detach()), "seconds": seconds}) + "\n"
                 )

@@ -72,10 +72,17 @@ def captioned(work: Path, seed: int, n: int, workers: int) -> Captioned:
             "frames": torch.from_numpy(np.stack([row[0] for row in rows])),
             "factors": torch.tensor([row[2] for row in rows], dtype=torch.int64),
         }
-        _replace(texts, lambda path: path.write_text(json.dumps({"schema": 1, "captions": [row[1] for row in rows]})))
+        _replace(
+            texts,
+            lambda path: path.write_text(
+                json.dumps({"schema": 1, "captions": [row[1] for row in rows]}), encoding="utf-8"
+            ),
+        )
         _replace(tensors, lambda path: save_file(found, path))
     loaded = load_file(tensors)
-    return Captioned(loaded["frames"].numpy(), json.loads(texts.read_text())["captions"], loaded["factors"].numpy())
+    return Captioned(
+        loaded["frames"].numpy(), json.loads(texts.read_text(encoding="utf-8"))["captions"], loaded["factors"].numpy()
+    )
 
 
 def _sound_of(path: Path) -> NDArray[np.float16]:
@@ -111,7 +118,7 @@ def heard(work: Path, split: str, seed: int, n: int, workers: int) -> Heard:
 
 
 def _column(path: Path, name: str) -> list[str]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [row[name] for row in csv.DictReader(file)]
 
 

@@ -40,7 +40,9 @@ def ship_everything(shop: Workshop, models: Mapping[str, Path]) -> None:
     Raises:
         ValueError: naming the stages that are not done.
     """
-    reports = {path.stem: json.loads(path.read_text()) for path in sorted((shop.work / "done").glob("*.json"))}
+    reports = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((shop.work / "done").glob("*.json"))
+    }
     ships = [name for name in generator_names(shop.recipe) if _ships(name)]
     needed = [*encoder_stages(shop), *ships, *(f"gate-{name}" for name in ships if name.startswith("micro-"))]
     if missing := [name for name in needed if name not in reports]:
