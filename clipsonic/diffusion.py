@@ -164,12 +164,16 @@ def set_steps(scheduler: SchedulerMixin, steps: int) -> None:
     """`scheduler.set_timesteps(steps)`, and a look at what came of it.
 
     Raises:
-        ValueError: if there are fewer noise levels, the first is not near pure noise (one step of a spacing that ends
+        ValueError: if there are too few noise levels, the first is not near pure noise (one step of a spacing that ends
             at timestep 0), or one does not exist (diffusers rounds "trailing" spacing to -1 for 61, 103, … steps).
     """
-    name, levels = type(scheduler).__name__, scheduler.config.num_train_timesteps
-    if not 1 <= steps <= levels:
-        raise ValueError(f"{steps} steps: {name} takes 1 to {levels} here")
+    name, config = type(scheduler).__name__, scheduler.config
+    levels = config.num_train_timesteps
+    # multistep solvers space steps + 1 timesteps evenly; one that comes twice would have a second order divide by zero
+    spaces_one_more = config.get("solver_order", 1) > 1 and config.timestep_spacing == "linspace"
+    most = levels - 1 if spaces_one_more else levels
+    if not 1 <= steps <= most:
+        raise ValueError(f"{steps} steps: {name} takes 1 to {most} here")
     scheduler.set_timesteps(steps)
     found = scheduler.timesteps
     if float(found[0]) < levels / 2 or float(found.min()) < 0:

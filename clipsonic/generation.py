@@ -1,8 +1,10 @@
 """A folder of generated sounds, with a manifest that the benchmark and the metrics read.
 
     plan.json      what decides the sounds: model and its digest, route, seed, sampler, queries; written with the first
-    ID.wav         one sound for each query, 16-bit, mono
-    manifest.csv   columns id, file, and caption or image where the queries have them; written last
+    ID.wav         one sound for each query, 16-bit, mono; its comment says its gain
+    manifest.csv   columns id, file, gain, and caption or image where the queries have them; written last
+
+A sound that asked for more than full scale was turned down by its gain; of others it is 1.
 
 Sounds are written as they are made. Stopped or killed, the same command goes on and ends with the same files; another
 command is refused. `clipsonic-bench run SUITE --system folder:DIR`, `clipsonic-bench run folder --data manifest.csv`
@@ -20,10 +22,10 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from clipsonic.queries import Pictures, Queries, Texts
-from clipsonic.sounds import replace_text, write_wav
+from clipsonic.queries import MiddleFrames, Pictures, Queries, Texts
+from clipsonic.sounds import read_gain, replace_text, write_wav
 from clipsonic.vectors import StoredVectors
 
 if TYPE_CHECKING:
@@ -50,6 +52,13 @@ Make = Callable[[Sequence[int]], "GeneratedAudio"]
 """Rows of the queries to their sounds."""
 
 
+class Sound(NamedTuple):
+    """Where a sound is, and by what it was turned down."""
+
+    file: Path
+    gain: float
+
+
 def write_sounds(
     out: Path,
     queries: Queries,
@@ -57,20 +66,21 @@ def write_sounds(
     make: Make,
     batch_size: int,
     advance: Callable[[int], None] | None = None,
-) -> dict[str, Path]:
-    """Write what is not there yet of a folder of sounds; return the file of each id.
+) -> dict[str, Sound]:
+    """Write what is not there yet of a folder of sounds; return the sound of each id.
 
     Args:
-        plan: what decides the sounds beside the queries.
+        plan: what decides the sounds (`whole_plan`).
+        make: asked for what is missing alone, at most `batch_size` rows at a time.
         advance: called with the number of sounds that are there, at first and after each batch.
 
     Raises:
-        ValueError: the folder holds other sounds.
+        ValueError: the folder holds other sounds, or one that does not say its gain.
     """
-    files = {name: out / f"{name}.wav" for name in queries.ids}
-    plan = whole_plan(plan, queries)
     check_plan(out, plan)
-    left = [row for row, path in enumerate(files.values()) if not path.is_file()]
+    files = sound_files(out, queries.ids)
+    left = missing(out, queries.ids)
+    gains = {row: read_gain(files[row]) for row in sorted({*range(len(files))} - {*left})}
     if advance is not None:
         advance(len(files) - len(left))
     for start in range(0, len(left), batch_size):
@@ -79,17 +89,29 @@ def write_sounds(
         if start == 0:  # a command that makes no sound leaves no plan
             out.mkdir(parents=True, exist_ok=True)
             replace_text(out / PLAN, json.dumps(plan, indent=1) + "\n")
-        for row, samples in zip(rows, made.samples, strict=True):
-            write_wav(files[queries.ids[row]], samples, made.rate_hz)
+        for row, samples, gain in zip(rows, made.samples, made.gain, strict=True):
+            write_wav(files[row], samples, made.rate_hz, gain)
+            gains[row] = read_gain(files[row])  # to the same decimals as a later command reads
         if advance is not None:
             advance(len(rows))
-    replace_text(out / MANIFEST, manifest_text(queries, out))
-    return files
+    sounds = {name: Sound(files[row], gains[row]) for row, name in enumerate(queries.ids)}
+    replace_text(out / MANIFEST, manifest_text(queries, out, [sound.gain for sound in sounds.values()]))
+    return sounds
 
 
-def whole_plan(plan: dict[str, Any], queries: Queries) -> dict[str, Any]:
-    """The content of `plan.json`: what decides the sounds, with the digest of the queries."""
-    return {"schema": 1, **plan, "queries_sha256": queries_digest(queries)}
+def sound_files(out: Path, ids: Sequence[str]) -> list[Path]:
+    """The file of each id in a folder of sounds."""
+    return [out / f"{name}.wav" for name in ids]
+
+
+def missing(out: Path, ids: Sequence[str]) -> list[int]:
+    """Which ids have no sound yet, by their number."""
+    return [row for row, file in enumerate(sound_files(out, ids)) if not file.is_file()]
+
+
+def whole_plan(plan: dict[str, Any], queries_sha256: str) -> dict[str, Any]:
+    """The content of `plan.json`: what decides the sounds, with the digest of the queries (`queries_digest`)."""
+    return {"schema": 1, **plan, "queries_sha256": queries_sha256}
 
 
 def check_place(out: Path, seeds: int = 1) -> None:
@@ -154,7 +176,7 @@ def check_plan(out: Path, plan: dict[str, Any], besides: Collection[str] = ()) -
     _check_own(out)
     if not (out / PLAN).is_file() or not any(out.rglob("*.wav")):
         return
-    found = json.loads((out / PLAN).read_text())
+    found = json.loads((out / PLAN).read_text(encoding="utf-8"))
     differs = [key for key in {**plan, **found} if key not in besides and plan.get(key) != found.get(key)]
     if differs:
         named = dict.fromkeys(_TOLD.get(key, key.replace("_", " ")) for key in differs)
@@ -186,11 +208,17 @@ def check_ids(ids: Sequence[str]) -> None:
         raise ValueError(f"id {taken[0]!r}: {PLAN} and {MANIFEST} are files here: rename it")
 
 
-def manifest_text(queries: Queries, out: Path) -> str:
+def manifest_text(queries: Queries, out: Path, gains: Sequence[float]) -> str:
     """The manifest as CSV. Pictures are named from where it lies; a query of several pictures has no one to name."""
-    columns: dict[str, list[str]] = {"id": queries.ids, "file": [f"{name}.wav" for name in queries.ids]}
+    columns: dict[str, Sequence[object]] = {
+        "id": queries.ids,
+        "file": [f"{name}.wav" for name in queries.ids],
+        "gain": gains,
+    }
     if isinstance(queries, Texts):
         columns["caption"] = queries.texts
+    elif isinstance(queries, MiddleFrames) and queries.captions is not None:
+        columns["caption"] = queries.captions
     elif isinstance(queries, Pictures) and all(len(files) == 1 for files in queries.files):
         columns["image"] = [Path(os.path.relpath(files[0], out)).as_posix() for files in queries.files]
     text = io.StringIO()
@@ -201,17 +229,28 @@ def manifest_text(queries: Queries, out: Path) -> str:
 
 
 def queries_digest(queries: Queries) -> str:
-    """SHA-256 over ids and queries: texts, the bytes of pictures, or vectors."""
+    """SHA-256 over ids and queries: texts, the bytes of pictures, or vectors.
+
+    Raises:
+        ValueError: naming a picture that cannot be read.
+    """
     total = hashlib.sha256()
     if isinstance(queries, Texts):
         parts = [text.encode() for text in queries.texts]
-    elif isinstance(queries, StoredVectors):
+    elif isinstance(queries, StoredVectors | MiddleFrames):
         parts = [vector.tobytes() for vector in queries.vectors]
     else:
-        parts = [b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files) for files in queries.files]
+        parts = [b"".join(hashlib.sha256(_bytes_of(path)).digest() for path in files) for files in queries.files]
     for name, part in zip(queries.ids, parts, strict=True):
         total.update(f"{name}\0{len(part)}\0".encode() + part)
     return total.hexdigest()
+
+
+def _bytes_of(picture: Path) -> bytes:
+    try:
+        return picture.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{picture}: not a readable picture ({error})") from error
 
 
 def weights_identity(folder: Path) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from clipsonic.noise import addressed_generators
 from clipsonic.prior import nearest_to_text
+from clipsonic.prior_preset import PriorSampling
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer
@@ -41,6 +42,12 @@ _SAME_SPACE: Final = 0.99
 """Least cosine of two encoders of one text. One set of weights agrees to 0.9999 even in half precision; two sets of one
 architecture do not come near."""
 _PROBES: Final = ("a photo of a dog", "a photo of someone playing the acoustic guitar", "rain on a tin roof")
+
+
+class KarloSampling(PriorSampling):
+    """How Karlo is sampled: ancestral sampling takes as many steps as there are noise levels."""
+
+    most_steps: ClassVar[int] = 1000
 
 
 @dataclass(frozen=True)
@@ -95,13 +102,16 @@ class Karlo:
             Unit vectors, (texts, dim), float32.
 
         Raises:
-            ValueError: fewer than 2 steps (the schedule of UnCLIPScheduler needs two ends), fewer than 1 sample, a
-                guidance scale that is not finite, or vectors that are not.
+            ValueError: fewer than 2 steps (the schedule of UnCLIPScheduler needs two ends), more than there are noise
+                levels, fewer than 1 sample, a guidance scale that is not finite, or vectors that are not.
         """
         if not math.isfinite(guidance_scale):
             raise ValueError(f"guidance scale {guidance_scale} of a prior: expected a finite number")
-        if steps < 2 or samples < 1:
-            raise ValueError(f"Karlo takes at least 2 steps and 1 sample; got {steps} steps and {samples} samples")
+        most = self.scheduler.config.num_train_timesteps
+        if not 2 <= steps <= most or samples < 1:
+            raise ValueError(
+                f"Karlo takes 2 to {most} steps and at least 1 sample; got {steps} steps and {samples} samples"
+            )
         found = []
         for start in range(0, len(texts), batch_size):
             part = slice(start, start + batch_size)

@@ -13,6 +13,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, PriorTransformer
 from torch import Tensor
 
+from clipsonic.diffusion import set_steps
 from clipsonic.noise import addressed_noise
 
 
@@ -56,6 +57,9 @@ def sample_image_embedding(
 
     Returns:
         Unit vectors, (items, dim).
+
+    Raises:
+        ValueError: fewer steps than 1, or more than 999 (`clipsonic.diffusion.set_steps`).
     """
     purposes = ["prior", *(f"prior {number}" for number in range(1, samples))]
     drawn = [_draw(prior, text, ids, seed, guidance_scale, steps, purpose) for purpose in purposes]
@@ -72,7 +76,7 @@ def _draw(
     purpose: str,
 ) -> Tensor:
     scheduler = prior_scheduler()
-    scheduler.set_timesteps(steps)
+    set_steps(scheduler, steps)
     sample = addressed_noise(seed, ids, purpose, (text.shape[1],)).to(text.device) * scheduler.init_noise_sigma
     both = torch.cat([torch.zeros_like(text), text])
     for timestep, there in zip(scheduler.timesteps, scheduler.timesteps.to(text.device), strict=True):

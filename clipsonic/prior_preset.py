@@ -7,7 +7,7 @@ import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from clipsonic.training.config import TrainingConfig, check_types
 
@@ -31,6 +31,9 @@ class PriorNetwork:
 class PriorSampling:
     """How a prior is sampled, as in `clipsonic.prior.sample_image_embedding`."""
 
+    most_steps: ClassVar[int] = 999
+    """DPM-Solver++ takes one step fewer than there are noise levels (`clipsonic.diffusion.set_steps`)."""
+
     guidance_scale: float
     steps: int
     samples: int
@@ -38,6 +41,8 @@ class PriorSampling:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.samples < 1:
             raise ValueError(f"sampling: {self.steps} steps and {self.samples} samples; at least 1 of each is needed")
+        if self.steps > self.most_steps:
+            raise ValueError(f"sampling: {self.steps} steps of a prior, expected 1 to {self.most_steps}")
         if not math.isfinite(self.guidance_scale):
             raise ValueError(f"sampling: guidance scale {self.guidance_scale} of a prior, expected a finite number")
 

@@ -1,7 +1,9 @@
-"""What users ask: texts, pictures or stored vectors, by id. An id addresses the noise and names the file of the sound.
+"""What users ask: texts, pictures, prepared clips or stored vectors, by id. An id addresses the noise and names the
+file of the sound.
 
 A list of prompts is a CSV with the columns `id` and `caption`; a folder of pictures gives each the path below it
-without suffix as id. A query of several pictures (frames of one scene) is the mean of their CLIP directions.
+without suffix as id. A query of several pictures (frames of one scene) is the mean of their CLIP directions. A clip of
+prepared data is asked for by its middle frame, as in the paper's evaluation, or by its text.
 """
 
 from __future__ import annotations
@@ -55,7 +57,19 @@ class Pictures:
     files: list[tuple[Path, ...]]
 
 
-Queries = Texts | Pictures | StoredVectors
+@dataclass(frozen=True)
+class MiddleFrames:
+    """Clips of prepared data: float32 unit vectors (clips, dim) of their middle frames by the data's CLIP, and their
+    texts where they have any."""
+
+    ids: list[str]
+    vectors: NDArray[np.float32]
+    captions: list[str] | None
+    clip: str
+    clip_sha256: str
+
+
+Queries = Texts | Pictures | MiddleFrames | StoredVectors
 
 
 def read_queries(
@@ -64,14 +78,26 @@ def read_queries(
     images: Path | None = None,
     prompts: Path | None = None,
     vectors: Path | None = None,
+    data: Path | None = None,
+    route: str | None = None,
 ) -> Queries:
     """The queries of the one kind that is given.
 
+    Args:
+        route: where it starts from texts, prepared data are asked for by theirs.
+
     Raises:
-        ValueError: none or several kinds, an empty list, or an id that would be a path outside the folder of sounds
-            or is another's path.
+        ValueError: none or several kinds, an empty list, data without texts where a route needs them, or an id that
+            would be a path outside the folder of sounds or is another's path.
     """
-    kinds = {"--text": text, "--image": image or None, "--images": images, "--prompts": prompts, "--vectors": vectors}
+    kinds = {
+        "--text": text,
+        "--image": image or None,
+        "--images": images,
+        "--prompts": prompts,
+        "--vectors": vectors,
+        "--data": data,
+    }
     if len(given := [name for name, value in kinds.items() if value is not None]) != 1:
         raise ValueError(f"give one of {', '.join(kinds)}; got {', '.join(given) or 'none'}")
     if text is not None:
@@ -82,13 +108,17 @@ def read_queries(
         return Pictures([ALONE], [tuple(image)])
     if images is not None:
         return _folder(images)
-    found = read_vectors(vectors) if vectors is not None else _prompts(prompts)
+    if data is not None:
+        found: Queries = _clips(data, route)
+    else:
+        found = read_vectors(vectors) if vectors is not None else _prompts(prompts)
+    source = prompts or vectors or data
     for name in found.ids:
         place = PurePosixPath(name)
         if not place.name or ".." in place.parts or place.is_absolute():
-            raise ValueError(f"{prompts or vectors}: id {name!r} would be written outside the folder of sounds")
+            raise ValueError(f"{source}: id {name!r} would be written outside the folder of sounds")
         if place.as_posix() != name:
-            raise ValueError(f"{prompts or vectors}: id {name!r} names the file of another id: write it {str(place)!r}")
+            raise ValueError(f"{source}: id {name!r} names the file of another id: write it {str(place)!r}")
     return found
 
 
@@ -99,6 +129,16 @@ def _prompts(path: Path | None) -> Texts:
     if not (captions := read_captions(path)):
         raise ValueError(f"{path} lists no prompt")
     return Texts(list(captions), list(captions.values()))
+
+
+def _clips(folder: Path, route: str | None) -> Texts | MiddleFrames:
+    from clipsonic.prepared import PreparedData
+
+    data = PreparedData(folder)
+    if route is not None and route.startswith("text"):
+        return Texts(data.ids, data.captions())
+    captions = data.captions() if data.has_texts else None
+    return MiddleFrames(data.ids, data.vectors("clip_middle"), captions, data.clip, data.clip_sha256)
 
 
 def _folder(folder: Path) -> Pictures:
@@ -133,18 +173,38 @@ def read_picture(path: Path) -> Image:
     """A picture as CLIP takes it, turned as its EXIF says that it is to be shown.
 
     Raises:
-        ValueError: naming the file, if it cannot be read.
+        ValueError: naming the file, if it cannot be read, or has values of which nobody knows what is white.
     """
     from PIL import Image, UnidentifiedImageError
 
     unreadable = (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError)
     try:
-        with Image.open(path) as picture:
+        # opened here: what Pillow opens it may map, and it garbles a grey TIFF on its side
+        with path.open("rb") as file, Image.open(file) as picture:
             picture.load()  # first: some formats have their EXIF at the end, and TIFF is turned by this
             turn = _TURNS.get(_orientation(picture))
-            return (picture if turn is None else picture.transpose(Image.Transpose[turn])).convert("RGB")
+            shown = _eight_bits(picture)
+            return shown if turn is None else shown.transpose(Image.Transpose[turn])
     except unreadable as error:
         raise ValueError(f"{path}: not a readable picture ({error})") from error
+
+
+def _eight_bits(picture: Image) -> Image:
+    """A picture as RGB. Of 16-bit grey it has the upper 8 bits, as Pillow keeps them of colour; grey it clips at 255.
+
+    Raises:
+        ValueError: floats, or integers beyond 16 bits.
+    """
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise ValueError("its values are floats: save it with 8 or 16 bits")
+    if not picture.mode.startswith("I"):
+        return picture.convert("RGB")
+    values = np.asarray(picture)
+    if values.min() < 0 or values.max() > 65_535:
+        raise ValueError(f"its values are {values.min()} to {values.max()}: save it with 8 or 16 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
 
 
 def _orientation(picture: Image) -> object:

@@ -7,18 +7,18 @@ go through a prior that is not in the model folder: one that `clipsonic train-pr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from clipsonic.karlo import GUIDANCE_SCALE, STEPS, Karlo, is_karlo, load_karlo
+from clipsonic.karlo import GUIDANCE_SCALE, STEPS, Karlo, KarloSampling, is_karlo, load_karlo
 from clipsonic.pipeline import ROUTES
 from clipsonic.prior_folder import check_space, clip_digest, load_prior, read_record
 from clipsonic.prior_preset import PriorSampling
-from clipsonic.queries import Pictures, Queries, Texts, encode_pictures
+from clipsonic.queries import MiddleFrames, Pictures, Queries, Texts, encode_pictures
 from clipsonic.vectors import StoredVectors
 
 if TYPE_CHECKING:
@@ -61,11 +61,12 @@ def choose_route(pipeline: CLIPSonicPipeline, queries: Queries, route: str | Non
         return route or VECTORS
     if pipeline.what.clip is None and route != "unconditional":
         raise ValueError("this model is asked by vectors of another encoder: give --vectors E.npz")
-    if isinstance(queries, Pictures):
+    is_seen = isinstance(queries, Pictures | MiddleFrames)
+    if is_seen:
         chosen = route or "image"
     else:
         chosen = route or (_PD if prior.prior is not None or pipeline.prior_pd is not None else "text")
-    if chosen in ROUTES and chosen != "unconditional" and (chosen == "image") != isinstance(queries, Pictures):
+    if chosen in ROUTES and chosen != "unconditional" and (chosen == "image") != is_seen:
         needed, given = ("an image", "a text") if chosen == "image" else ("a text", "pictures")
         raise ValueError(f"route {chosen!r} needs {needed} query, and was given {given}")
     _check_prior(prior, chosen)
@@ -97,8 +98,18 @@ def _check_vectors(found: StoredVectors, pipeline: CLIPSonicPipeline) -> None:
         )
 
 
+def _check_frames(found: MiddleFrames, pipeline: CLIPSonicPipeline) -> None:
+    """Refuse prepared data of another CLIP than the model was trained on."""
+    what, digest = pipeline.what, clip_digest(pipeline.what)
+    if (found.vectors.shape[1], found.clip_sha256) != (what.conditioning.dim, digest):
+        raise ValueError(
+            f"the data were prepared with CLIP {found.clip} (sha256 {found.clip_sha256[:12]}), this model is for "
+            f"{what.clip} (sha256 {str(digest)[:12]}): type clipsonic prepare VIDEOS --clip {what.clip} --out NEW"
+        )
+
+
 class Asker:
-    """Conditions of queries by a route, seed by seed; whatever does not depend on the seed is computed once.
+    """Conditions of queries by a route, computed for those that are asked for; what no seed changes is computed once.
 
     Company changes no bit of a condition: queries are encoded one at a time, and a prior always sees `batch_size` of
     them, the last ones filled up.
@@ -107,27 +118,30 @@ class Asker:
     def __init__(
         self, pipeline: CLIPSonicPipeline, queries: Queries, route: str, prior: PriorChoice, batch_size: int = 1
     ) -> None:
-        """Encode the queries, and load the prior.
+        """Load what the queries go through, and check that they fit it; none is encoded yet.
 
         Args:
             batch_size: how many queries a prior draws for together.
 
         Raises:
-            ValueError: unreadable pictures, vectors of another dimension, a prior that is missing or of another space.
+            ValueError: vectors of another encoder or dimension, a CLIP or prior that is missing, a prior of another
+                space, or one to be sampled as it cannot be.
         """
         self._pipeline, self._queries, self._route, self._prior = pipeline, queries, route, prior
         self._batch = batch_size
+        self._encoded: dict[int, Vectors] = {}
         self._karlo: Karlo | None = None
         if route == _PD and prior.prior is not None:
             self._load_prior(prior.prior)
+        _ = self.sampling
+        if route == "unconditional":  # which takes ids alone
+            return
         if isinstance(queries, StoredVectors):
-            self._encoded = queries.vectors
-            if route != "unconditional":  # which takes their ids alone
-                _check_vectors(queries, pipeline)
-        elif isinstance(queries, Pictures):
-            self._encoded = np.concatenate([encode_pictures(pipeline.clip, [files]) for files in queries.files])
-        elif self._karlo is None and route != "unconditional":
-            self._encoded = np.concatenate([pipeline.encode_text([text]) for text in queries.texts])
+            _check_vectors(queries, pipeline)
+        elif isinstance(queries, MiddleFrames):
+            _check_frames(queries, pipeline)
+        else:
+            _ = self._pipeline.clip
 
     def _load_prior(self, name: str) -> None:
         pipeline, what = self._pipeline, self._pipeline.what
@@ -138,15 +152,14 @@ class Asker:
         folder = Path(name)
         record = read_record(folder)
         check_space(folder, record, what.clip, clip_digest(what), what.conditioning.dim)
-        pipeline.register_modules(prior_pd=load_prior(folder).to(pipeline.device))
-        pipeline.prior_records["pd"] = record
+        self._pipeline = pipeline.with_prior_pd(load_prior(folder), record)
 
     @property
     def sampling(self) -> PriorSampling | None:
         """How the prior is sampled; None where the route goes through none."""
         how = self._prior
         if self._karlo is not None:
-            return PriorSampling(
+            return KarloSampling(
                 GUIDANCE_SCALE if how.guidance_scale is None else how.guidance_scale,
                 STEPS if how.steps is None else how.steps,
                 how.samples or 1,
@@ -177,36 +190,24 @@ class Asker:
         taken = f"CLIP {what.clip}" if what.clip is not None else f"space {what.space or 'that it does not name'}"
         return f"the vectors are {given}, the model takes those of {taken}: nobody vouches that these are one"
 
-    @property
-    def takes_long(self) -> bool:
-        """Whether `conditions` is worth a progress bar of its own."""
-        return self.sampling is not None and len(self._queries.ids) > 1
+    def conditions(self, rows: Sequence[int], seed: int) -> Vectors | None:
+        """Unit vectors (rows, dim) of at most `batch_size` of the queries; None for the route `unconditional`.
 
-    def conditions(self, seed: int, advance: Callable[[int], None] | None = None) -> Vectors | None:
-        """Unit vectors (queries, dim), or None for the route `unconditional`.
-
-        Args:
-            advance: where this takes long, called with the number of queries finished.
+        Raises:
+            ValueError: naming a picture that cannot be read, or ids whose draws are not finite.
         """
-        queries = self._queries
         if self._route == "unconditional":
             return None
-        if isinstance(queries, StoredVectors):
-            return self._encoded
         if self.sampling is None:
-            return self._through(list(range(len(queries.ids))), seed)
-        found = []
-        for start in range(0, len(queries.ids), self._batch):
-            rows = list(range(start, min(start + self._batch, len(queries.ids))))
-            found.append(self._through(rows + rows[:1] * (self._batch - len(rows)), seed)[: len(rows)])
-            if advance is not None:
-                advance(len(rows))
-        return np.asarray(np.concatenate(found))
+            return self._through(rows, seed)
+        return self._through([*rows, *[rows[0]] * (self._batch - len(rows))], seed)[: len(rows)]
 
-    def _through(self, rows: list[int], seed: int) -> Vectors:
+    def _through(self, rows: Sequence[int], seed: int) -> Vectors:
         """Conditions of some of the queries, all at once."""
         queries, how = self._queries, self.sampling
         ids = [queries.ids[row] for row in rows]
+        if isinstance(queries, StoredVectors):
+            return np.asarray(queries.vectors[list(rows)])
         if self._karlo is not None and how is not None:
             assert isinstance(queries, Texts)
             return self._karlo.image_embeddings(
@@ -218,12 +219,12 @@ class Asker:
                 samples=how.samples,
                 batch_size=len(rows),
             )
-        kind = "image" if isinstance(queries, Pictures) else "text"
+        encoded = np.concatenate([self._encode(row) for row in rows])
         found = self._pipeline.condition(
             self._route,
             ids,
-            image=self._encoded[rows] if kind == "image" else None,
-            text=self._encoded[rows] if kind == "text" else None,
+            image=None if isinstance(queries, Texts) else encoded,
+            text=encoded if isinstance(queries, Texts) else None,
             seed=seed,
             prior_samples=None if how is None else how.samples,
             prior_guidance_scale=None if how is None else how.guidance_scale,
@@ -231,3 +232,15 @@ class Asker:
         )
         assert found is not None
         return found
+
+    def _encode(self, row: int) -> Vectors:
+        """The CLIP vector of one query, (1, dim), encoded once for all seeds."""
+        if row not in self._encoded:
+            queries = self._queries
+            if isinstance(queries, Texts):
+                self._encoded[row] = self._pipeline.encode_text([queries.texts[row]])
+            elif isinstance(queries, Pictures):
+                self._encoded[row] = encode_pictures(self._pipeline.clip, [queries.files[row]])
+            else:
+                self._encoded[row] = queries.vectors[[row]]
+        return self._encoded[row]

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+_GAIN: Final = "gain "
 
-def write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int) -> None:
+
+def write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int, gain: float) -> None:
     """Write mono samples in [-1, 1] as 16-bit WAV, atomically; parent folders are made.
+
+    Args:
+        gain: by which they were turned down, 1 where they were not. It is the comment of the file, so that none is
+            there without it, wherever a command was killed.
 
     Raises:
         OSError: naming the file, if it cannot be written (full disk, no permission).
@@ -19,7 +26,9 @@ def write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
     try:
-        soundfile.write(partial, samples, rate_hz, format="WAV", subtype="PCM_16")
+        with soundfile.SoundFile(partial, "w", rate_hz, channels=1, format="WAV", subtype="PCM_16") as file:
+            file.comment = f"{_GAIN}{np.float32(gain)!s}"  # the shortest decimal that is this float32
+            file.write(samples)
         os.replace(partial, path)
     except soundfile.LibsndfileError as error:
         raise OSError(f"{path} cannot be written ({error.error_string}): make room, or write elsewhere") from error
@@ -27,11 +36,26 @@ def write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int) -> None:
         partial.unlink(missing_ok=True)
 
 
+def read_gain(path: Path) -> float:
+    """By what the sound of a `write_wav` was turned down, 1 where it was not.
+
+    Raises:
+        ValueError: naming a file that does not say it.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.comment.startswith(_GAIN):
+                return float(file.comment.removeprefix(_GAIN))
+    except (soundfile.LibsndfileError, ValueError):
+        pass
+    raise ValueError(f"{path} does not say its gain, as clipsonic writes it: move it away, and repeat the command")
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     partial = path.with_name(f".{path.name}.part")
     try:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

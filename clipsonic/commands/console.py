@@ -59,9 +59,11 @@ def open_model(name: str) -> CLIPSonicPipeline:
 def start_progress() -> Progress:
     """A progress bar with the time left, to be entered."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    from clipsonic.commands.progress import TimeLeft
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
     return Progress(*columns, console=Console(stderr=True))
 
 
@@ -79,6 +81,16 @@ def tell(json_file: str | None, record: dict[str, object], line: str) -> None:
         from clipsonic.sounds import replace_text
 
         replace_text(Path(json_file), text)
+
+
+def tell_turned_down(gains: Sequence[float], where: str) -> None:
+    """Say on stderr how many sounds were turned down, by how much at most, and where it is written."""
+    import math
+
+    if turned_down := [gain for gain in gains if gain < 1]:
+        count = f"{len(turned_down)} of {len(gains)} sound{'s' * (len(gains) > 1)}"
+        most = -20 * math.log10(min(turned_down))
+        typer.echo(f"turned down {count} by up to {most:.1f} dB, to stay within full scale: {where}", err=True)
 
 
 def tell_cut(names: Sequence[str]) -> None:

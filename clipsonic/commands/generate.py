@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from clipsonic.commands.console import Json, check_json, find_model, open_model, start_progress, tell, tell_cut
+from clipsonic.commands.console import (
+    Json,
+    check_json,
+    find_model,
+    start_progress,
+    tell,
+    tell_cut,
+    tell_turned_down,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from clipsonic.pipeline import GeneratedAudio
+    from clipsonic.queries import Queries
 
 _Value = TypeVar("_Value")
 
@@ -21,6 +35,12 @@ class Precision(StrEnum):
 
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+_Make = Callable[[int, Sequence[int]], "GeneratedAudio"]
+"""A seed, and rows of the queries, to their sounds."""
+_Made = tuple[list[dict[str, Any]], list[float]]
+"""For each seed what its run wrote; the gains of all sounds."""
 
 
 def generate(
@@ -37,6 +57,10 @@ def generate(
     vectors: Annotated[
         list[Path] | None,
         typer.Option(help=".npz of condition vectors, as `clipsonic-metrics embed` writes: one sound each."),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Prepared data: one sound for the middle frame of each clip, or by a text route its text."),
     ] = None,
     route: Annotated[
         str | None, typer.Option(help="image, text, text+shift, text+prior-pd, text+prior-sd, unconditional.")
@@ -71,116 +95,119 @@ def generate(
     ] = None,
     json_file: Json = None,
 ) -> None:
-    """Generate sounds from a text, pictures, a list of prompts, or stored vectors. The same command goes on if stopped.
+    """Generate sounds from texts, pictures, prepared clips, or stored vectors. The same command goes on if stopped.
 
     Example: clipsonic generate micro --text "two large wooden drums in a hall" --out drums.wav
     """
-    from clipsonic.generation import (
-        MANIFEST,
-        check_ids,
-        check_place,
-        check_plan,
-        folder_digest,
-        weights_identity,
-        whole_plan,
-        write_sounds,
-    )
+    from clipsonic.generation import MANIFEST
     from clipsonic.queries import read_queries
-    from clipsonic.sounds import write_wav
 
-    alone = out.suffix.lower() == ".wav"
-    check_json(json_file, out.parent if alone else out)
+    seeds = list(dict.fromkeys(seed or [0]))
+    check_json(json_file, out.parent if _is_file(out) else out)
     queries = read_queries(
         _once("--text", text), image or (), _once("--images", images), _once("--prompts", prompts),
-        _once("--vectors", vectors),
+        _once("--vectors", vectors), _once("--data", data), route,
     )  # fmt: skip
+    _check_place(out, queries, seeds)
+    from clipsonic.commands.making import Making  # torch and diffusers, which a mistake above need not wait for
+    from clipsonic.devices import find_device
+    from clipsonic.routes import Asker, PriorChoice, choose_route
+
+    folder, where = find_model(model), find_device(device)
+    together = batch_size or (10 if where.startswith("cuda") else 1)
+    making = Making(guidance_scale, steps, sampler, vocoder, vocoder_weights, precision.value, together, where)
+    pipeline = making.open(model)
+    choice = PriorChoice(prior, prior_guidance_scale, prior_steps, prior_samples)
+    chosen = choose_route(pipeline, queries, route, choice)
+    making.check(pipeline, chosen)
+    asker = Asker(pipeline, queries, chosen, choice, together)
+    tell_cut(asker.cut_texts)
+    if asker.doubt is not None:
+        typer.echo(asker.doubt, err=True)
+    plan = making.plan(pipeline, folder, chosen, prior, asker.sampling)
+    make = partial(making.make, pipeline, asker, queries.ids)
+    with _held(out, seeds), start_progress() as progress:
+        if _is_file(out):
+            runs, gains = _one_file(out, queries, seeds[0], make, progress)
+        else:
+            runs, gains = _folders(out, queries, seeds, plan, make, together, progress)
+    tell_turned_down(gains, f"gain in the comment of {out.name}" if _is_file(out) else f"column gain of {MANIFEST}")
+    record = {"route": chosen, "rate_hz": pipeline.what.mel.rate_hz, "runs": runs}
+    tell(json_file, record, f"{len(gains)} sound{'s' * (len(gains) > 1)} by route {chosen!r}: {out}")
+
+
+def _is_file(out: Path) -> bool:
+    """Whether one sound is asked for, and no folder."""
+    return out.suffix.lower() == ".wav"
+
+
+def _check_place(out: Path, queries: Queries, seeds: Sequence[int]) -> None:
+    from clipsonic.generation import check_ids, check_place
+
     check_ids(queries.ids)
-    seeds = list(dict.fromkeys(seed or [0]))
     check_place(out, len(seeds))
-    if alone and (len(queries.ids) > 1 or len(seeds) > 1):
+    if _is_file(out) and (len(queries.ids) > 1 or len(seeds) > 1):
         raise ValueError(
             f"--out {out} is one file, for one query and one seed; given {len(queries.ids)} and {len(seeds)}: "
             "give a folder"
         )
-    from clipsonic.devices import find_device  # torch and diffusers, which a mistake above need not wait for
-    from clipsonic.diffusion import sampler_name
-    from clipsonic.karlo import is_karlo, karlo_folder
-    from clipsonic.routes import Asker, PriorChoice, choose_route
-    from clipsonic.vocoders import vocoder_folder
 
-    folder, where = find_model(model), find_device(device)
-    pipeline = open_model(model).to(where)
-    if vocoder is not None or vocoder_weights is not None:
-        pipeline.use_vocoder(vocoder or pipeline.what.vocoder, vocoder_weights)
-    how = PriorChoice(prior, prior_guidance_scale, prior_steps, prior_samples)
-    chosen = choose_route(pipeline, queries, route, how)
-    if chosen == "unconditional" and guidance_scale is not None:
-        raise ValueError("--guidance-scale is not for the route 'unconditional', which has nothing to be guided to")
-    pipeline.check_sampling(guidance_scale, steps, sampler)
-    _ = pipeline.vocoder  # whatever may be refused is, before anything is written
-    together = batch_size or (10 if where.startswith("cuda") else 1)
-    asker = Asker(pipeline, queries, chosen, how, together)
-    tell_cut(asker.cut_texts)
-    if asker.doubt is not None:
-        typer.echo(asker.doubt, err=True)
-    heard_by, what = vocoder or pipeline.what.vocoder, pipeline.what
-    sampling = asker.sampling
-    sounding = vocoder_folder(heard_by, vocoder_weights)
-    scale = what.guidance_scale if guidance_scale is None else guidance_scale
-    plan: dict[str, Any] = {
-        "model": folder.name,
-        "model_sha256": folder_digest(folder),
-        "route": chosen,
-        "prior": prior,
-        "prior_weights": None
-        if prior is None
-        else weights_identity(karlo_folder(prior) if is_karlo(prior) else Path(prior)),
-        "prior_sampling": None if sampling is None else asdict(sampling),
-        "guidance_scale": 1.0 if chosen == "unconditional" else scale,
-        "sampler": sampler or sampler_name(pipeline.scheduler, what.diffusion),
-        "steps": what.steps if steps is None else steps,
-        "vocoder": heard_by,
-        "vocoder_weights": None if sounding is None else weights_identity(sounding),
-        "precision": precision.value,
-        "batch_size": together,
-        "device": where,
-    }
-    runs = []
-    with _held(out, seeds), start_progress() as progress:
-        for other in out.glob("seed-*") if len(seeds) > 1 else ():
-            check_plan(other, whole_plan(plan, queries), ("seed",))
-        total = len(queries.ids) * len(seeds)
-        drawing = progress.add_task("vectors", total=total, visible=asker.takes_long)
-        task = progress.add_task("sounds", total=total)
-        for each in seeds:
-            condition = asker.conditions(each, lambda n: progress.advance(drawing, n))
 
-            def make(rows: Any, condition: Any = condition, each: int = each) -> Any:
-                return pipeline.generate(
-                    None if condition is None else condition[list(rows)],
-                    [queries.ids[row] for row in rows],
-                    seed=each,
-                    guidance_scale=guidance_scale,
-                    steps=steps,
-                    sampler=sampler,
-                    batch_size=together,
-                    precision=precision.value,
-                )
+def _one_file(out: Path, queries: Queries, seed: int, make: _Make, progress: Progress) -> _Made:
+    from clipsonic.sounds import write_wav
 
-            if alone:
-                made = make([0])
-                write_wav(out, made.samples[0], made.rate_hz)
-                progress.advance(task)
-                runs.append({"seed": each, "sounds": {queries.ids[0]: str(out)}})
-                continue
-            place = out if len(seeds) == 1 else out / f"seed-{each}"
-            files = write_sounds(
-                place, queries, {**plan, "seed": each}, make, together, lambda n: progress.advance(task, n)
-            )
-            sounds = {name: str(path) for name, path in files.items()}
-            runs.append({"seed": each, "manifest": str(place / MANIFEST), "sounds": sounds})
-    record = {"route": chosen, "rate_hz": pipeline.what.mel.rate_hz, "runs": runs}
-    tell(json_file, record, f"{total} sound{'s' * (total > 1)} by route {chosen!r}: {out}")
+    task = progress.add_task("sounds", total=1)
+    made = make(seed, [0])
+    write_wav(out, made.samples[0], made.rate_hz, made.gain[0])
+    progress.advance(task)
+    return [{"seed": seed, "sounds": {queries.ids[0]: str(out)}}], [float(made.gain[0])]
+
+
+def _folders(
+    out: Path,
+    queries: Queries,
+    seeds: Sequence[int],
+    plan: dict[str, Any],
+    make: _Make,
+    batch_size: int,
+    progress: Progress,
+) -> _Made:
+    """A folder of sounds for each seed. What is there of another command is told before anything is made."""
+    from clipsonic.commands.progress import resumed
+    from clipsonic.generation import MANIFEST, check_plan, missing, queries_digest, whole_plan, write_sounds
+
+    digest = queries_digest(queries)
+    for other in out.glob("seed-*") if len(seeds) > 1 else ():
+        check_plan(other, whole_plan(plan, digest), ("seed",))
+    places = {seed: out if len(seeds) == 1 else out / f"seed-{seed}" for seed in seeds}
+    plans = {seed: whole_plan({**plan, "seed": seed}, digest) for seed in seeds}
+    for seed, place in places.items():
+        check_plan(place, plans[seed])
+    left = {row for place in places.values() for row in missing(place, queries.ids)}
+    _check_pictures(queries, sorted(left), progress)
+    task = progress.add_task("sounds", total=len(queries.ids) * len(seeds))
+    runs: list[dict[str, Any]] = []
+    gains: list[float] = []
+    for seed, place in places.items():
+        advance = resumed(progress, task)
+        sounds = write_sounds(place, queries, plans[seed], partial(make, seed), batch_size, advance)
+        files = {name: str(sound.file) for name, sound in sounds.items()}
+        runs.append({"seed": seed, "manifest": str(place / MANIFEST), "sounds": files})
+        gains += [sound.gain for sound in sounds.values()]
+    return runs, gains
+
+
+def _check_pictures(queries: Queries, rows: Sequence[int], progress: Progress) -> None:
+    """Tell before the first sound, and not after hours, of a picture that cannot be read.
+
+    Only decoding finds one that is cut short; it takes a hundredth of the time that CLIP and the sound take.
+    """
+    from clipsonic.queries import Pictures, read_picture
+
+    if isinstance(queries, Pictures) and rows:
+        for row in progress.track(rows, description="pictures"):
+            for file in queries.files[row]:
+                read_picture(file)
 
 
 @contextmanager
@@ -193,7 +220,7 @@ def _held(out: Path, seeds: Sequence[int]) -> Iterator[None]:
     from clipsonic.claim import LOCK, claimed
 
     with ExitStack() as held:
-        if out.suffix.lower() == ".wav":
+        if _is_file(out):
             held.enter_context(claimed(out.parent, f".{out.name}{LOCK}"))
         elif len(seeds) == 1:
             held.enter_context(claimed(out))

@@ -235,8 +235,46 @@ def test_every_number_of_steps_has_timesteps_that_exist(name: str, diffusion: Di
         set_steps(scheduler, steps)
         assert len(scheduler.timesteps) == (2 * steps - 1 if name in ("heun", "edm") else steps)
         assert levels / 2 <= float(scheduler.timesteps[0]) <= levels - 1 and float(scheduler.timesteps.min()) >= 0
-    with pytest.raises(ValueError, match=f"1001 steps: {type(scheduler).__name__} takes 1 to {levels} here"):
-        set_steps(scheduler, 1001)
+
+
+MOST_STEPS = {"dpm-solver++": 999, "ddpm": 1000, "ddim": 1000, "unipc": 999, "heun": 996, "edm": 996}
+MOST_STEPS_OF_NOISE = {name: most - 4 if most > 996 else most for name, most in MOST_STEPS.items()}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(
+    ("diffusion", "most"),
+    [
+        (COSINE, MOST_STEPS),
+        (COSINE_NOISE, MOST_STEPS_OF_NOISE),
+        (LINEAR, {**MOST_STEPS, "heun": 1000, "edm": 1000}),
+        (replace(COSINE, timesteps=8), {"dpm-solver++": 7, "ddpm": 8, "ddim": 8, "unipc": 7, "heun": 8, "edm": 8}),
+    ],
+)
+def test_the_most_steps_give_a_finite_sample(name: str, diffusion: Diffusion, most: dict[str, int]) -> None:
+    """Old mistake: as many steps as noise levels made the solvers of second order take one level twice, and divide by
+    zero: NaN, after all of them."""
+    scheduler = make_sampler(name, diffusion)
+    for steps in (most[name] + 1, most[name] + 2, 10 * most[name]):
+        with pytest.raises(ValueError, match=f"{steps} steps: {type(scheduler).__name__} takes 1 to {most[name]} here"):
+            set_steps(scheduler, steps)
+    set_steps(scheduler, most[name])
+    noise = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    first, second = torch.randn(2, 5, 5, generator=torch.Generator().manual_seed(1))  # a tiny network
+    draws = {"generator": addressed_generators(0, ["a", "b"], "test")} if name == "ddpm" else {}
+    x = noise * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps:
+        said = torch.tanh(scheduler.scale_model_input(x, timestep) @ first) @ second
+        x = scheduler.step(said, timestep, x, **draws).prev_sample
+    assert torch.isfinite(x).all()
+
+
+def test_one_timestep_more_than_steps_is_a_matter_of_the_spacing() -> None:
+    """A multistep solver whose spacing ends before timestep 0 has all levels to take."""
+    scheduler = make_sampler("dpm-solver++", COSINE)
+    scheduler.register_to_config(timestep_spacing="trailing")
+    set_steps(scheduler, 1000)
+    assert len(scheduler.timesteps.unique()) == 1000
 
 
 def test_timesteps_that_do_not_exist_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,17 +22,18 @@ from clipsonic.generation import (
     manifest_text,
     queries_digest,
     weights_identity,
+    whole_plan,
     write_sounds,
 )
 from clipsonic.queries import Pictures, Queries, Texts
-from clipsonic.sounds import write_wav
+from clipsonic.sounds import read_gain, write_wav
 from clipsonic.vectors import StoredVectors
 
 TEXTS = Texts(["one", "more/two", "dot.three"], ["the dog", 'a "bell", far', "rain"])
 
 
 class Maker:
-    """Sounds that tell the row they were made for, and a stop after some."""
+    """Sounds that tell the row they were made for, the later the more turned down, and a stop after some."""
 
     def __init__(self, most: int = 100) -> None:
         self.most, self.made = most, list[int]()
@@ -40,11 +42,14 @@ class Maker:
         if len(self.made) >= self.most:
             raise OSError(28, "No space left on device")
         self.made += rows
-        return SimpleNamespace(samples=np.array([[row / 8] * 100 for row in rows], np.float32), rate_hz=8000)
+        samples = np.array([[row / 8] * 100 for row in rows], np.float32)
+        return SimpleNamespace(samples=samples, gain=np.array([0.7**row for row in rows], np.float32), rate_hz=8000)
 
 
 def write(out: Path, queries: Queries = TEXTS, make: Maker | None = None, **plan: object) -> dict[str, Path]:
-    return write_sounds(out, queries, {"seed": 0, **plan}, make or Maker(), 1)
+    """The file of each sound."""
+    whole = whole_plan({"seed": 0, **plan}, queries_digest(queries))
+    return {name: sound.file for name, sound in write_sounds(out, queries, whole, make or Maker(), 1).items()}
 
 
 def test_sounds_and_their_manifest(tmp_path: Path) -> None:
@@ -52,9 +57,11 @@ def test_sounds_and_their_manifest(tmp_path: Path) -> None:
     assert list(files) == TEXTS.ids and files["more/two"] == tmp_path / "s" / "more" / "two.wav"
     with (tmp_path / "s" / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["id"], row["file"], row["caption"]) for row in rows] == [
-        (name, f"{name}.wav", text) for name, text in zip(TEXTS.ids, TEXTS.texts, strict=True)
+    assert [tuple(row.values()) for row in rows] == [
+        (name, f"{name}.wav", gain, text)
+        for name, gain, text in zip(TEXTS.ids, ("1.0", "0.7", "0.49"), TEXTS.texts, strict=True)
     ]
+    assert list(rows[0]) == ["id", "file", "gain", "caption"]
     for row, name in enumerate(TEXTS.ids):
         samples, rate_hz = soundfile.read(files[name])
         assert rate_hz == 8000 and abs(samples[0] - row / 8) < 1e-4
@@ -76,6 +83,39 @@ def test_a_stopped_command_goes_on(tmp_path: Path) -> None:
     assert again.made == []
 
 
+@pytest.mark.parametrize("gain", [1.0, 0.1, 2**-0.5, 1e-7, np.nextafter(np.float32(1), np.float32(0))])
+def test_a_sound_says_by_what_it_was_turned_down(tmp_path: Path, gain: float) -> None:
+    """In one file with the sound, so that no kill comes between; and to the last bit."""
+    samples = np.linspace(-1, 1, 100).astype(np.float32)
+    write_wav(tmp_path / "x.wav", samples, 8000, gain)
+    assert np.float32(read_gain(tmp_path / "x.wav")) == np.float32(gain)
+    assert len(str(read_gain(tmp_path / "x.wav"))) <= len("0.12345678e-00")
+    soundfile.write(tmp_path / "plain.wav", samples, 8000, subtype="PCM_16")
+    for read in (soundfile.read, wavfile_read):
+        np.testing.assert_array_equal(read(tmp_path / "x.wav")[0], read(tmp_path / "plain.wav")[0])
+
+
+def wavfile_read(path: Path) -> tuple[np.ndarray, int]:
+    """By another reader than libsndfile."""
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2"), file.getframerate()
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", None])
+def test_a_sound_that_does_not_say_its_gain_is_named(tmp_path: Path, content: bytes | None) -> None:
+    files = write(tmp_path / "s")
+    before = (tmp_path / "s" / "manifest.csv").read_bytes()
+    if content is None:
+        soundfile.write(files["one"], np.zeros(100), 8000)
+    else:
+        files["one"].write_bytes(content)
+    with pytest.raises(ValueError, match=r"one.wav does not say its gain, .*: move it away, and repeat the command"):
+        write(tmp_path / "s")
+    files["one"].unlink()
+    write(tmp_path / "s")
+    assert (tmp_path / "s" / "manifest.csv").read_bytes() == before
+
+
 def test_another_command_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "s")
     before = folder_digest(tmp_path / "s")
@@ -93,11 +133,12 @@ def test_another_command_is_refused(tmp_path: Path) -> None:
 
 def test_pictures_are_named_from_where_the_manifest_lies(tmp_path: Path) -> None:
     files = [(tmp_path / "pictures" / name,) for name in ("a.png", "b.png")]
-    text = manifest_text(Pictures(["a", "b"], files), tmp_path / "out" / "s")
-    assert text == "id,file,image\na,a.wav,../../pictures/a.png\nb,b.wav,../../pictures/b.png\n"
-    several = manifest_text(Pictures(["query"], [(*files[0], *files[1])]), tmp_path)
-    assert several == "id,file\nquery,query.wav\n"
-    assert manifest_text(StoredVectors(["v"], np.eye(1, dtype=np.float32)), tmp_path) == "id,file\nv,v.wav\n"
+    text = manifest_text(Pictures(["a", "b"], files), tmp_path / "out" / "s", [1.0, 0.25])
+    assert text == "id,file,gain,image\na,a.wav,1.0,../../pictures/a.png\nb,b.wav,0.25,../../pictures/b.png\n"
+    several = manifest_text(Pictures(["query"], [(*files[0], *files[1])]), tmp_path, [1.0])
+    assert several == "id,file,gain\nquery,query.wav,1.0\n"
+    stored = StoredVectors(["v"], np.eye(1, dtype=np.float32))
+    assert manifest_text(stored, tmp_path, [1.0]) == "id,file,gain\nv,v.wav,1.0\n"
 
 
 def test_the_digest_is_of_ids_and_queries(tmp_path: Path) -> None:
@@ -241,6 +282,6 @@ def test_a_wav_that_cannot_be_written_is_an_os_error(tmp_path: Path, monkeypatch
     def full(*_: object, **__: object) -> None:
         raise soundfile.LibsndfileError(2, "Error writing: ")
 
-    monkeypatch.setattr("clipsonic.sounds.soundfile.write", full)
+    monkeypatch.setattr("clipsonic.sounds.soundfile.SoundFile", full)
     with pytest.raises(OSError, match=r"x\.wav cannot be written \(.*\): make room, or write elsewhere"):
-        write_wav(tmp_path / "x.wav", np.zeros(8, np.float32), 8000)
+        write_wav(tmp_path / "x.wav", np.zeros(8, np.float32), 8000, 1.0)

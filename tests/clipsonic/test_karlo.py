@@ -14,7 +14,7 @@ from diffusers import UnCLIPPipeline
 from safetensors.torch import load_file, save_file
 
 from clipsonic.clip import FrozenClip
-from clipsonic.karlo import Karlo, is_karlo, load_karlo
+from clipsonic.karlo import Karlo, KarloSampling, is_karlo, load_karlo
 from clipsonic.noise import addressed_generators
 
 TEXTS = ["the dog", "a bell rings in the hall", "the the the"]
@@ -220,6 +220,14 @@ def test_names(karlo_folder: Path, tmp_path: Path) -> None:
     assert not is_karlo(str(tmp_path)) and not is_karlo("no/such/folder")
 
 
-def test_too_few_steps_are_refused(karlo: Karlo) -> None:
-    with pytest.raises(ValueError, match="at least 2 steps and 1 sample; got 1 steps"):
-        karlo.image_embeddings(TEXTS, IDS, seed=0, steps=1)
+def test_too_few_and_too_many_steps_are_refused(karlo: Karlo) -> None:
+    """Old mistake: beyond its noise levels Karlo took some of them twice, in silence."""
+    for steps in (1, 1001, 5000):
+        with pytest.raises(ValueError, match=f"Karlo takes 2 to 1000 steps and at least 1 sample; got {steps} steps"):
+            karlo.image_embeddings(TEXTS, IDS, seed=0, steps=steps)
+    assert np.isfinite(karlo.image_embeddings(TEXTS[:1], IDS[:1], seed=0, steps=1000)).all()
+    assert KarloSampling.most_steps == karlo.scheduler.config.num_train_timesteps == 1000
+    scheduler = type(karlo.scheduler).from_config(karlo.scheduler.config, num_train_timesteps=50)
+    short = Karlo(karlo.prior, scheduler, karlo.text_encoder, karlo.tokenizer, "short")
+    with pytest.raises(ValueError, match="Karlo takes 2 to 50 steps"):
+        short.image_embeddings(TEXTS, IDS, seed=0, steps=51)

@@ -10,6 +10,7 @@ import torch
 from diffusers import PriorTransformer
 
 from clipsonic.prior import build_prior, sample_image_embedding
+from clipsonic.prior_preset import PriorSampling
 
 DIM = 8
 IDS = ["a", "b", "c"]
@@ -77,6 +78,18 @@ def test_a_prior_that_knows_the_answer_gives_it(text: torch.Tensor, steps: int) 
     oracle = Oracle(clean, torch.full((1, DIM), 0.2), torch.linspace(0.1, 0.4, DIM)[None])
     found = sample_image_embedding(oracle, text, IDS, 0, 3.0, steps)  # type: ignore[arg-type]
     np.testing.assert_allclose(found.numpy(), clean.numpy(), atol=1e-4)
+
+
+def test_the_most_steps_give_finite_vectors(prior: PriorTransformer, text: torch.Tensor) -> None:
+    """Old mistake: 1000 steps drew NaN, and 2000 ended in an IndexError."""
+    most = PriorSampling.most_steps
+    PriorSampling(2.0, most, 1)
+    assert torch.isfinite(sample_image_embedding(prior, text[:1], IDS[:1], 0, 2.0, most)).all()
+    for steps in (most + 1, most + 2, 2000):
+        with pytest.raises(ValueError, match=f"sampling: {steps} steps of a prior, expected 1 to 999"):
+            PriorSampling(2.0, steps, 1)
+        with pytest.raises(ValueError, match=f"{steps} steps: DPMSolverMultistepScheduler takes 1 to 999 here"):
+            sample_image_embedding(prior, text, IDS, 0, 2.0, steps)
 
 
 def test_the_global_generator_is_left_alone(prior: PriorTransformer, text: torch.Tensor) -> None:

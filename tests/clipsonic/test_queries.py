@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from clipsonic.clip import FrozenClip
@@ -60,7 +61,7 @@ def test_many_pictures_are_encoded_as_in_one_call(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: {}, "give one of --text, --image, --images, --prompts, --vectors; got none"),
+        (lambda p: {}, "give one of --text, --image, --images, --prompts, --vectors, --data; got none"),
         (lambda p: {"text": "a", "prompts": p}, "got --text, --prompts"),
         (lambda p: {"text": " "}, "--text is empty"),
         (lambda p: {"images": p / "gone"}, "gone is not a folder of pictures"),
@@ -140,6 +141,47 @@ def test_a_picture_with_odd_exif_is_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(read_picture(path)), np.rot90(lying, -1))
     Image.fromarray(lying).save(tmp_path / "damaged.png", exif=b"Exif\0\0neither II nor MM")
     np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "damaged.png")), lying)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [("png", "<u2"), ("tif", "<u2"), ("tif", ">u2"), ("tif", "<i4"), ("jp2", "<u2")]
+)
+def test_sixteen_bits_of_grey_are_scaled_and_not_clipped(tmp_path: Path, suffix: str, mode: str) -> None:
+    """Old mistake: Pillow clips at 255, and a picture was embedded as a white page."""
+    ramp = np.linspace(0, 65_535, 24 * 36).reshape(24, 36).astype(mode)
+    Image.fromarray(ramp).save(path := tmp_path / f"ramp.{suffix}")
+    seen = np.asarray(read_picture(path))
+    np.testing.assert_array_equal(seen, np.repeat((ramp >> 8).astype(np.uint8)[..., None], 3, axis=-1))
+    with Image.open(path) as picture:
+        clipped = np.asarray(picture.convert("RGB"))  # as it once was
+    assert abs(seen.mean() - 127.5) < 0.6 and clipped.mean() > 250
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_grey_is_turned_too(tmp_path: Path, bits: int) -> None:
+    """Old mistake: a TIFF that is opened by its path is mapped by Pillow, and read with width and height exchanged."""
+    exif, ramp = Image.Exif(), np.linspace(0, 65_535, 24 * 36).reshape(24, 36).astype(np.uint16)
+    exif[0x0112] = 6
+    for name in ("ramp.png", "ramp.tif"):
+        Image.fromarray(ramp if bits == 16 else (ramp >> 8).astype(np.uint8)).save(tmp_path / name, exif=exif)
+        np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / name))[..., 0], np.rot90(ramp >> 8, -1))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.linspace(0, 1, 64, dtype=np.float32), "its values are floats"),
+        (np.linspace(0, 65_536, 64).astype(np.int32), "its values are 0 to 65536"),
+        (np.arange(64, dtype=np.int32) - 1, "its values are -1 to 62"),
+    ],
+)
+def test_values_of_which_nobody_knows_what_is_white_are_refused(
+    tmp_path: Path, values: NDArray[np.generic], message: str
+) -> None:
+    """Old mistake: what is between 0 and 1 was embedded as a black page."""
+    Image.fromarray(values.reshape(8, 8)).save(path := tmp_path / "x.tif")
+    with pytest.raises(ValueError, match=rf"x.tif: not a readable picture \({message}: save it with 8 or 16 bits\)"):
+        read_picture(path)
 
 
 def test_a_picture_too_large_to_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
