@@ -175,13 +175,13 @@ def test_all_clips_of_all_videos(tmp_path: Path, make_video: Maker, make_tone: M
     videos = tmp_path / "videos"
     videos.mkdir()
     make_video(videos / "a.mp4", make_tone(300, 0.7), ((200, 30, 30),) * 5)
-    make_video(videos / "b.mp4", make_tone(300, 0.6), ((200, 30, 30),))
+    make_video(videos / "b.mp4", make_tone(300, 0.8), ((200, 30, 30),) * 2)  # its pictures end at half a second
     make_video(videos / "c.mp4", None)
-    assert prepare(videos, items_of_folder(videos), tmp_path / "data", replace(how, cut="all")) == Prepared(4, 2, 0)
+    assert prepare(videos, items_of_folder(videos), tmp_path / "data", replace(how, cut="all")) == Prepared(5, 2, 0)
     data = PreparedData(tmp_path / "data")
-    assert data.ids == ["a", "a+0001", "a+0002", "b"]  # what is left of a second of sound is no clip, and not skipped
+    assert data.ids == ["a", "a+0001", "a+0002", "b", "b+0001"]  # what is left of a second of sound is no clip, and not skipped
     rows = [json.loads(line) for line in (tmp_path / "data" / "skipped.jsonl").read_text().splitlines()]
-    assert [(row["id"], row["kind"]) for row in rows] == [("b+0001", "no picture"), ("c", "no sound")]
+    assert [(row["id"], row["kind"]) for row in rows] == [("b+0002", "no picture"), ("c", "no sound")]
 
 
 def test_if_all_are_skipped_nothing_is_written(tmp_path: Path, videos: Path, how: Preparation) -> None:

@@ -110,7 +110,7 @@ def test_what_a_sampler_cannot_do_is_refused_before_sampling(
 
     monkeypatch.setattr(complete.unet, "forward", never)
     for message, asked in (
-        ("1001 steps: DPMSolverMultistepScheduler takes 1 to 1000 here", {"steps": 1001}),
+        ("1001 steps: DPMSolverMultistepScheduler takes 1 to 999 here", {"steps": 1001}),
         ("HeunDiscreteScheduler does not work with 1 steps", {"steps": 1, "sampler": "heun"}),
         ("sampler 'euler' does not exist; .*Samplers: dpm-solver", {"sampler": "euler"}),
     ):
