@@ -25,7 +25,8 @@ _LESS_MEMORY: Final[Mapping[str, str]] = MappingProxyType(
         "prepare": "repeat it with fewer --workers (1 is the fewest)",
         "train": "repeat it with a smaller --micro-batch (1 is the smallest), or --activation-checkpointing",
         "train-prior": "repeat it with a preset of your own that has a smaller micro_batch in [training]",
-        "generate": "repeat it with a smaller --batch-size (1 is the smallest), or --device cpu",
+        "generate": "repeat it with a smaller --batch-size (1 is the smallest), or --device cpu; "
+        "with another --out, if some sounds are there already",
     }
 )
 app = typer.Typer(

@@ -53,10 +53,10 @@ Make = Callable[[Sequence[int]], "GeneratedAudio"]
 
 
 class Sound(NamedTuple):
-    """Where a sound is, and by what it was turned down."""
+    """Where a sound is, and by what it was turned down; None if it was made by another program or version."""
 
     file: Path
-    gain: float
+    gain: float | None
 
 
 def write_sounds(
@@ -75,7 +75,7 @@ def write_sounds(
         advance: called with the number of sounds that are there, at first and after each batch.
 
     Raises:
-        ValueError: the folder holds other sounds, or one that does not say its gain.
+        ValueError: the folder holds other sounds, or one that cannot be read.
     """
     check_plan(out, plan)
     files = sound_files(out, queries.ids)
@@ -208,7 +208,7 @@ def check_ids(ids: Sequence[str]) -> None:
         raise ValueError(f"id {taken[0]!r}: {PLAN} and {MANIFEST} are files here: rename it")
 
 
-def manifest_text(queries: Queries, out: Path, gains: Sequence[float]) -> str:
+def manifest_text(queries: Queries, out: Path, gains: Sequence[float | None]) -> str:
     """The manifest as CSV. Pictures are named from where it lies; a query of several pictures has no one to name."""
     columns: dict[str, Sequence[object]] = {
         "id": queries.ids,

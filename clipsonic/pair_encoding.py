@@ -26,6 +26,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
+from clipsonic.checkpoint import named_if_unwritten
 from clipsonic.clip import FrozenClip
 from clipsonic.lists import read_csv
 from clipsonic.pairs import ArrayPairs, Vectors, name_of
@@ -189,14 +190,16 @@ def _encode(out: Path, number: int, table: Sequence[Row], clip: FrozenClip) -> N
         both[0, good], both[1, good] = clip.encode_image(pictures), clip.encode_text(texts)
         cut = [first + good[place] for place in clip.cut_texts(texts)]
     partial = out / f".{number:06d}.npy.part"
-    try:
-        with partial.open("wb") as file:
-            np.save(file, both)
-        os.replace(partial, _encoded(out, number))
-    finally:
-        partial.unlink(missing_ok=True)
     part = _Part(skipped, hashlib.sha256(both.tobytes()).hexdigest(), cut)
-    replace_text(_done(out, number), json.dumps(asdict(part)) + "\n")
+    with named_if_unwritten(out):
+        try:
+            with partial.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(both))  # type: ignore[no-untyped-call]
+                file.write(both.tobytes())  # numpy's own writing says of a full disk only how much it wrote
+            os.replace(partial, _encoded(out, number))
+        finally:
+            partial.unlink(missing_ok=True)
+        replace_text(_done(out, number), json.dumps(asdict(part)) + "\n")
 
 
 def _take(out: Path, number: int, arrays: tuple[Vectors, Vectors] | None) -> _Part:

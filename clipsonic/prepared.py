@@ -117,13 +117,25 @@ class PreparedData:
         Raises:
             ValueError: if the data were prepared without texts.
         """
+        return [caption or prompt_of(label) for caption, label in self._texts(rows)]
+
+    def captions_or_labels(self) -> list[str]:
+        """The caption of each clip, or else its label as it is.
+
+        Raises:
+            ValueError: if the data were prepared without texts.
+        """
+        return [caption or label for caption, label in self._texts(None)]
+
+    def _texts(self, rows: Rows | None) -> list[tuple[str, str]]:
+        """Captions and labels; one of the two may be None."""
         self._require("clip_text")
         count = len(self) if rows is None else len(rows)
         captions, labels = (
             self._column(name, rows).to_pylist() if name in self._table.column_names else [None] * count
             for name in ("caption", "label")
         )
-        return [caption or prompt_of(label) for caption, label in zip(captions, labels, strict=True)]
+        return list(zip(captions, labels, strict=True))
 
     def _require(self, column: str) -> None:
         if column not in self._table.column_names:

@@ -37,6 +37,8 @@ _TURNS: Final[dict[object, str]] = {
     8: "ROTATE_90",
 }
 """What undoes an orientation of EXIF, as Pillow names it."""
+_SIXTEEN_BITS: Final = ("PNG", "PPM", "JPEG2000")
+"""Formats whose integers are of 16 bits, though Pillow may give them as of 32."""
 _TOGETHER: Final = 64
 """Pictures in memory at a time: CLIP's own batch, so that the split changes no bit."""
 
@@ -60,7 +62,7 @@ class Pictures:
 @dataclass(frozen=True)
 class MiddleFrames:
     """Clips of prepared data: float32 unit vectors (clips, dim) of their middle frames by the data's CLIP, and their
-    texts where they have any."""
+    captions, or labels as they are, where they have any."""
 
     ids: list[str]
     vectors: NDArray[np.float32]
@@ -137,7 +139,7 @@ def _clips(folder: Path, route: str | None) -> Texts | MiddleFrames:
     data = PreparedData(folder)
     if route is not None and route.startswith("text"):
         return Texts(data.ids, data.captions())
-    captions = data.captions() if data.has_texts else None
+    captions = data.captions_or_labels() if data.has_texts else None
     return MiddleFrames(data.ids, data.vectors("clip_middle"), captions, data.clip, data.clip_sha256)
 
 
@@ -193,18 +195,16 @@ def _eight_bits(picture: Image) -> Image:
     """A picture as RGB. Of 16-bit grey it has the upper 8 bits, as Pillow keeps them of colour; grey it clips at 255.
 
     Raises:
-        ValueError: floats, or integers beyond 16 bits.
+        ValueError: floats, or integers of 32 bits.
     """
     from PIL import Image
 
-    if picture.mode == "F":
-        raise ValueError("its values are floats: save it with 8 or 16 bits")
+    if picture.mode == "F" or (picture.mode == "I" and picture.format not in _SIXTEEN_BITS):
+        kind = "floats" if picture.mode == "F" else "integers of 32 bits"
+        raise ValueError(f"its values are {kind}: save it with 8 or 16 bits")
     if not picture.mode.startswith("I"):
         return picture.convert("RGB")
-    values = np.asarray(picture)
-    if values.min() < 0 or values.max() > 65_535:
-        raise ValueError(f"its values are {values.min()} to {values.max()}: save it with 8 or 16 bits")
-    return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
 
 
 def _orientation(picture: Image) -> object:

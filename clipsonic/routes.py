@@ -78,7 +78,9 @@ def choose_route(pipeline: CLIPSonicPipeline, queries: Queries, route: str | Non
 def _check_prior(prior: PriorChoice, route: str) -> None:
     """Refuse what would be passed over."""
     if prior.prior is not None and route != _PD:
-        raise ValueError(f"--prior goes with route {_PD!r} and texts, not with route {route!r}")
+        raise ValueError(
+            f"--prior goes with route {_PD!r} and texts, not with route {route!r}; of --data, type --route {_PD}"
+        )
     if prior != PriorChoice(prior.prior) and not route.startswith("text+prior"):
         raise ValueError(
             f"--prior-samples, --prior-steps and --prior-guidance-scale go with a prior, not with route {route!r}"
@@ -129,7 +131,7 @@ class Asker:
         """
         self._pipeline, self._queries, self._route, self._prior = pipeline, queries, route, prior
         self._batch = batch_size
-        self._encoded: dict[int, Vectors] = {}
+        self._encoded: dict[int | str, Vectors] = {}
         self._karlo: Karlo | None = None
         if route == _PD and prior.prior is not None:
             self._load_prior(prior.prior)
@@ -234,13 +236,15 @@ class Asker:
         return found
 
     def _encode(self, row: int) -> Vectors:
-        """The CLIP vector of one query, (1, dim), encoded once for all seeds."""
-        if row not in self._encoded:
-            queries = self._queries
-            if isinstance(queries, Texts):
-                self._encoded[row] = self._pipeline.encode_text([queries.texts[row]])
-            elif isinstance(queries, Pictures):
-                self._encoded[row] = encode_pictures(self._pipeline.clip, [queries.files[row]])
-            else:
-                self._encoded[row] = queries.vectors[[row]]
-        return self._encoded[row]
+        """The CLIP vector of one query, (1, dim), encoded once for all seeds, and for all queries of one text."""
+        queries = self._queries
+        if isinstance(queries, MiddleFrames | StoredVectors):
+            return np.asarray(queries.vectors[[row]])
+        key = queries.texts[row] if isinstance(queries, Texts) else row
+        if key not in self._encoded:
+            self._encoded[key] = (
+                self._pipeline.encode_text([queries.texts[row]])
+                if isinstance(queries, Texts)
+                else encode_pictures(self._pipeline.clip, [queries.files[row]])
+            )
+        return self._encoded[key]

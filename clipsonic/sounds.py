@@ -36,19 +36,18 @@ def write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int, gain: floa
         partial.unlink(missing_ok=True)
 
 
-def read_gain(path: Path) -> float:
-    """By what the sound of a `write_wav` was turned down, 1 where it was not.
+def read_gain(path: Path) -> float | None:
+    """By what the sound of a `write_wav` was turned down, 1 where it was not; None of a file that does not say it.
 
     Raises:
-        ValueError: naming a file that does not say it.
+        ValueError: naming a file that cannot be read.
     """
     try:
         with soundfile.SoundFile(path) as file:
-            if file.comment.startswith(_GAIN):
-                return float(file.comment.removeprefix(_GAIN))
-    except (soundfile.LibsndfileError, ValueError):
-        pass
-    raise ValueError(f"{path} does not say its gain, as clipsonic writes it: move it away, and repeat the command")
+            comment = file.comment
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{path} is not a sound that can be read: move it away, and repeat the command") from error
+    return float(comment.removeprefix(_GAIN)) if comment.startswith(_GAIN) else None
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -83,11 +83,13 @@ def tell(json_file: str | None, record: dict[str, object], line: str) -> None:
         replace_text(Path(json_file), text)
 
 
-def tell_turned_down(gains: Sequence[float], where: str) -> None:
+def tell_turned_down(gains: Sequence[float | None], where: str) -> None:
     """Say on stderr how many sounds were turned down, by how much at most, and where it is written."""
     import math
 
-    if turned_down := [gain for gain in gains if gain < 1]:
+    if unknown := gains.count(None):
+        typer.echo(f"{unknown} of {len(gains)} sounds do not say their gain: they are not by this version", err=True)
+    if turned_down := [gain for gain in gains if gain is not None and gain < 1]:
         count = f"{len(turned_down)} of {len(gains)} sound{'s' * (len(gains) > 1)}"
         most = -20 * math.log10(min(turned_down))
         typer.echo(f"turned down {count} by up to {most:.1f} dB, to stay within full scale: {where}", err=True)

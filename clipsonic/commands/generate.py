@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -37,9 +37,11 @@ class Precision(StrEnum):
     bfloat16 = "bfloat16"
 
 
+_PICTURES: Final = 256
+"""Pictures in memory at a time while they are looked at."""
 _Make = Callable[[int, Sequence[int]], "GeneratedAudio"]
 """A seed, and rows of the queries, to their sounds."""
-_Made = tuple[list[dict[str, Any]], list[float]]
+_Made = tuple[list[dict[str, Any]], list[float | None]]
 """For each seed what its run wrote; the gains of all sounds."""
 
 
@@ -184,10 +186,11 @@ def _folders(
     for seed, place in places.items():
         check_plan(place, plans[seed])
     left = {row for place in places.values() for row in missing(place, queries.ids)}
-    _check_pictures(queries, sorted(left), progress)
+    if plan["route"] != "unconditional":  # which takes ids alone
+        _check_pictures(queries, sorted(left), progress)
     task = progress.add_task("sounds", total=len(queries.ids) * len(seeds))
     runs: list[dict[str, Any]] = []
-    gains: list[float] = []
+    gains: list[float | None] = []
     for seed, place in places.items():
         advance = resumed(progress, task)
         sounds = write_sounds(place, queries, plans[seed], partial(make, seed), batch_size, advance)
@@ -200,14 +203,18 @@ def _folders(
 def _check_pictures(queries: Queries, rows: Sequence[int], progress: Progress) -> None:
     """Tell before the first sound, and not after hours, of a picture that cannot be read.
 
-    Only decoding finds one that is cut short; it takes a hundredth of the time that CLIP and the sound take.
+    Only decoding finds one that is cut short; Pillow decodes several side by side.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     from clipsonic.queries import Pictures, read_picture
 
     if isinstance(queries, Pictures) and rows:
-        for row in progress.track(rows, description="pictures"):
-            for file in queries.files[row]:
-                read_picture(file)
+        files = [file for row in rows for file in queries.files[row]]
+        with ThreadPoolExecutor() as pool:
+            for part in progress.track(range(0, len(files), _PICTURES), description="pictures"):
+                for _ in pool.map(read_picture, files[part : part + _PICTURES]):
+                    pass
 
 
 @contextmanager

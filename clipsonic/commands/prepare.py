@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from clipsonic.commands.console import Json, check_json, start_progress, tell
 from clipsonic.commands.course import is_first_process
 
+if TYPE_CHECKING:
+    from clipsonic.lists import Item
+
 _CLIP_BYTES: Final = 3e9
 """Of a GPU's memory, for one worker's ViT-L/14 in float32 with a batch of pictures."""
 _VIDEOS_A_WORKER: Final = 16
 """Fewer clips are done before a second process has started."""
+_BYTES_A_FILM: Final = 20e6
+"""Of videos that are taken whole, fewer are done before that."""
 
 
 class Cut(StrEnum):
@@ -84,7 +90,7 @@ def prepare(
     place = Place.of_environment()
     chosen = load_preset(preset)
     how = Preparation(chosen.mel, chosen.clip if clip is None else clip, fps, cut.value, _own(device))
-    worth = len(items) // (1 if of_open_end(items, how) else _VIDEOS_A_WORKER)
+    worth = _films(root, items) if of_open_end(items, how) else len(items) // _VIDEOS_A_WORKER
     with start_progress() as progress:
         task = progress.add_task("videos", total=None, visible=place.rank == 0)
 
@@ -137,6 +143,12 @@ def _own(device: str) -> str:
     if not torch.cuda.is_available():
         raise ValueError("--device cuda: torch finds no GPU here; choose cpu")
     return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+
+
+def _films(root: Path, items: Sequence[Item]) -> int:
+    """How many processes videos that are taken whole are worth: at most one each."""
+    sizes = ((root / item.video).stat().st_size for item in items if item.fault is None)
+    return int(min(len(items), sum(sizes) / _BYTES_A_FILM))
 
 
 def _workers(worth: int, device: str) -> int:

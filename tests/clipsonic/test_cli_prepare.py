@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -122,10 +123,15 @@ def test_films_are_worth_a_process_each(
     def prepare(*_: object, workers: int, **__: object) -> None:
         found.append(workers)
 
+    films = tmp_path / "films"
+    shutil.copytree(videos, films)
+    for film in films.rglob("*.mp4"):
+        os.truncate(film, 30_000_000)  # with a hole behind
     monkeypatch.setattr("clipsonic.prepare.prepare", prepare)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
-    assert run(["prepare", str(videos), "--out", str(tmp_path), "--preset", str(preset_file), "--cut", cut]) == 0
-    assert found == [workers]
+    for folder in (films, videos):
+        assert run(["prepare", str(folder), "--out", str(tmp_path), "--preset", str(preset_file), "--cut", cut]) == 0
+    assert found == [workers, 1], "short ones are done before a second process has started"
 
 
 def test_the_bar_of_a_rank_starts_anew_when_it_waits_for_others(

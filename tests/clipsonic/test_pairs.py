@@ -203,6 +203,33 @@ def test_a_full_disk_is_found_out_before_anything_is_encoded(table: Path, tmp_pa
     assert encode_pairs(table, tmp_path / "v", clip)[1] == 1
 
 
+def test_a_disk_that_is_full_at_a_part_is_said_plainly(
+    table: Path, tmp_path: Path, clip: FrozenClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old mistake: `1572864 requested and 249968 written`."""
+    monkeypatch.setattr("clipsonic.pair_encoding.PART", 2)
+    real, count = clip.encode_image, 0
+
+    def fill(pictures: object) -> object:
+        nonlocal count
+        count += 1
+        if count == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))
+        return real(pictures)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(clip, "encode_image", fill)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(OSError, match=r"v cannot be written \(.*too large.*\): make room, and repeat the command"):
+            encode_pairs(table, tmp_path / "v", clip)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not list((tmp_path / "v").glob(".*"))
+    assert encode_pairs(table, tmp_path / "v", clip)[1] == 1
+
+
 def test_prepared_data_give_any_frame(prepared: PreparedData) -> None:
     pairs = PreparedPairs(prepared)
     frames = prepared.frames_of(np.arange(len(prepared)))

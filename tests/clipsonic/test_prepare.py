@@ -122,6 +122,7 @@ def test_labels_become_texts(tmp_path: Path, videos: Path, how: Preparation) -> 
     assert prepare(videos, items_of_list(path, videos), tmp_path / "data", how) == Prepared(2, 1, 0, 1)
     data = PreparedData(tmp_path / "data")
     assert data.ids == ["a", "low_000000.125"] and data.captions() == ["a photo of low tone", "a tone, high"]
+    assert data.captions_or_labels() == ["low tone", "a tone, high"]
     np.testing.assert_allclose(data.vectors("clip_text"), FrozenClip(how.clip).encode_text(data.captions()), atol=1e-6)
     assert json.loads((tmp_path / "data" / "skipped.jsonl").read_text())["reason"] == "no video gone.mp4"
 
@@ -179,7 +180,13 @@ def test_all_clips_of_all_videos(tmp_path: Path, make_video: Maker, make_tone: M
     make_video(videos / "c.mp4", None)
     assert prepare(videos, items_of_folder(videos), tmp_path / "data", replace(how, cut="all")) == Prepared(5, 2, 0)
     data = PreparedData(tmp_path / "data")
-    assert data.ids == ["a", "a+0001", "a+0002", "b", "b+0001"]  # what is left of a second of sound is no clip, and not skipped
+    assert data.ids == [
+        "a",
+        "a+0001",
+        "a+0002",
+        "b",
+        "b+0001",
+    ]  # what is left of a second of sound is no clip, and not skipped
     rows = [json.loads(line) for line in (tmp_path / "data" / "skipped.jsonl").read_text().splitlines()]
     assert [(row["id"], row["kind"]) for row in rows] == [("b+0002", "no picture"), ("c", "no sound")]
 

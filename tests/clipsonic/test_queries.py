@@ -144,7 +144,7 @@ def test_a_picture_with_odd_exif_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "mode"), [("png", "<u2"), ("tif", "<u2"), ("tif", ">u2"), ("tif", "<i4"), ("jp2", "<u2")]
+    ("suffix", "mode"), [("png", "<u2"), ("tif", "<u2"), ("tif", ">u2"), ("jp2", "<u2"), ("pgm", "<u2")]
 )
 def test_sixteen_bits_of_grey_are_scaled_and_not_clipped(tmp_path: Path, suffix: str, mode: str) -> None:
     """Old mistake: Pillow clips at 255, and a picture was embedded as a white page."""
@@ -171,8 +171,8 @@ def test_grey_is_turned_too(tmp_path: Path, bits: int) -> None:
     ("values", "message"),
     [
         (np.linspace(0, 1, 64, dtype=np.float32), "its values are floats"),
-        (np.linspace(0, 65_536, 64).astype(np.int32), "its values are 0 to 65536"),
-        (np.arange(64, dtype=np.int32) - 1, "its values are -1 to 62"),
+        (np.linspace(0, 65_535, 64).astype(np.int32), "its values are integers of 32 bits"),
+        (np.arange(64, dtype=np.int32), "its values are integers of 32 bits"),
     ],
 )
 def test_values_of_which_nobody_knows_what_is_white_are_refused(

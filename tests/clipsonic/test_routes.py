@@ -81,6 +81,17 @@ def test_rows_are_those_of_all(
         assert len(encoded) == 2
 
 
+def test_a_text_that_many_share_is_encoded_once(complete: CLIPSonicPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the labels of a test set."""
+    asked: list[str] = []
+    real = complete.encode_text
+    monkeypatch.setattr(complete, "encode_text", lambda texts: [asked.extend(texts), real(texts)][1])
+    asker = Asker(complete, Texts([*"abc"], ["the dog", "a bell", "the dog"]), "text", PriorChoice(), 3)
+    found = asker.conditions([0, 1, 2], 0)
+    assert found is not None and asked == ["the dog", "a bell"]
+    np.testing.assert_array_equal(found[0], found[2])
+
+
 def test_a_prior_that_is_asked_once_does_not_stay(complete: CLIPSonicPipeline, foreign: str) -> None:
     """Old mistake: the caller's pipeline had it from then on, for later askers and to be saved."""
     own, records = complete.prior_pd, dict(complete.prior_records)
