@@ -181,7 +181,11 @@ def test_pictures_that_begin_when_the_sound_has_ended_are_no_clip(tmp_path: Path
 
 
 def test_what_is_refused_is_closed(tmp_path: Path) -> None:
-    (tmp_path / "broken.mp4").write_bytes(bytes(4000))
+    write_film(tmp_path / "broken.mov", QUARTERS, [(0, 6.0)], codec="libx264")
+    data = bytearray((tmp_path / "broken.mov").read_bytes())
+    media = slice(data.index(b"mdat") + 4, data.index(b"moov") - 4)
+    data[media] = b"\xff" * (media.stop - media.start)  # it is opened, and its first picture cannot be decoded
+    (tmp_path / "broken.mov").write_bytes(data)
     write_film(tmp_path / "mute.mkv", [0, 0.25], [])
     write_film(tmp_path / "long.mkv", QUARTERS, [(0, 6.0)])
 
@@ -191,7 +195,7 @@ def test_what_is_refused_is_closed(tmp_path: Path) -> None:
 
     gc.disable()
     try:
-        for name in ("broken.mp4", "mute.mkv"):
+        for name in ("broken.mov", "mute.mkv"):
             with pytest.raises(VideoError):
                 list(read_clips(tmp_path / name, RATE, 1.0, 1.0))
         list(read_clips(tmp_path / "long.mkv", RATE, 1.0, 1.0, clips=1))
