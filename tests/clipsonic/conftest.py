@@ -17,6 +17,7 @@ import open_clip
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save_file
 
 from clipsonic.checkpoint import load_checkpoint
@@ -157,6 +158,21 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "corrupt.mp4").write_bytes(bytes(range(256)) * 20)
     (folder / "notes.txt").write_text("not a video")
     return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, colour in (("red", (200, 10, 10)), ("blue", (10, 10, 200))):
+        Image.new("RGB", (40, 30), colour).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    (tmp_path / "prompts.csv").write_text("id,caption\none,the dog\nmore/two,a bell\n")
+    return tmp_path / "prompts.csv"
 
 
 CAPTIONS = {
