@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,14 @@ from clipsonic.cli import run
 from clipsonic.clip import FrozenClip
 from clipsonic.clips import Preparation
 from clipsonic.commands.console import start_progress
-from clipsonic.generation import folder_digest
+from clipsonic.generation import folder_digest, manifest_text
 from clipsonic.lists import items_of_folder
 from clipsonic.pipeline import CLIPSonicPipeline, load_model
 from clipsonic.prepare import prepare
 from clipsonic.prepared import PreparedData
 from clipsonic.preset import Preset
 from clipsonic.prior_folder import PriorRecord, save_prior
+from clipsonic.queries import Texts, read_queries
 from clipsonic.sounds import read_gain
 from clipsonic.vocoders.griffin_lim import GriffinLimVocoder
 
@@ -63,6 +65,18 @@ def test_prepared_data_are_asked_by_their_texts(
         generate(model_folder, "--data", prepared_folder, "--route", route, "--out", tmp_path / route / "data")
         generate(model_folder, "--prompts", tmp_path / "p.csv", "--route", route, "--out", tmp_path / route / "csv")
         assert folder_digest(tmp_path / route / "data") == folder_digest(tmp_path / route / "csv")
+
+
+def test_labels_stand_in_the_manifest_as_they_are(
+    tmp_path: Path, videos: Path, preset: Preset, clip_folder: Path
+) -> None:
+    """And not in the words in which CLIP is asked for them: CLAP scores the manifest's column."""
+    items = [replace(item, label="dog barking") for item in items_of_folder(videos) if item.id in ("low", "high")]
+    prepare(videos, items, tmp_path / "data", Preparation(preset.mel, str(clip_folder), 4.0))
+    seen = read_queries(data=tmp_path / "data")
+    assert ",dog barking\n" in manifest_text(seen, tmp_path, [1.0, 1.0]) and len(seen.ids) == 2
+    asked = read_queries(data=tmp_path / "data", route="text")
+    assert isinstance(asked, Texts) and asked.texts == ["a photo of dog barking"] * 2
 
 
 def test_prepared_data_that_do_not_fit_are_refused(
@@ -183,6 +197,12 @@ def test_a_picture_that_is_cut_short_is_told_before_the_first_sound(
     (pictures / "z.png").write_bytes(whole[: len(whole) // 2])
     line = refused("generate", model_folder, "--images", pictures, "--out", tmp_path / "s")
     assert "z.png: not a readable picture" in line and not (tmp_path / "s").exists()
+
+
+def test_pictures_that_nobody_looks_at_need_not_be_whole(tmp_path: Path, model_folder: Path, pictures: Path) -> None:
+    (pictures / "red.png").write_bytes((pictures / "red.png").read_bytes()[:60])
+    generate(model_folder, "--images", pictures, "--route", "unconditional", "--out", tmp_path / "s")
+    assert (tmp_path / "s" / "red.wav").is_file()
 
 
 # The plan
